@@ -1,0 +1,18 @@
+// Builds Grafana's web page through webpack's own interface: its command line does
+// not find its parts under Plug'n'Play. Types are not checked and nothing is
+// minified; that halves the time, and the page is served on this machine.
+const webpack = require('webpack');
+
+const configuration = require('./webpack.prod.js')({ noTsCheck: 1, noMinify: 1 });
+configuration.devtool = false;
+configuration.cache = false;
+
+webpack(configuration, (error, stats) => {
+  if (error) {
+    console.error(error);
+    process.exitCode = 1;
+    return;
+  }
+  console.log(stats.toString({ all: false, errors: true, errorDetails: true, timings: true }));
+  process.exitCode = stats.hasErrors() ? 1 : 0;
+});

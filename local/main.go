@@ -1,0 +1,34 @@
+// Command velodrome-local is the local stack: what runs Velodrome's graph on one
+// machine, without a cloud account.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := newRoot().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "velodrome-local:", err)
+		os.Exit(1)
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "velodrome-local",
+		Short:         "Run Velodrome's graph on this machine",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.PersistentFlags().String("repo", "", "the repository (default: the one that the current folder is in)")
+	root.AddCommand(newToolsCommand(), newImagesCommand())
+	return root
+}
