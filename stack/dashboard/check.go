@@ -90,6 +90,9 @@ func (c *checker) dashboard() (d Dashboard, ok bool) {
 		c.faultf(root.at, "not a dashboard: it has none of uid, title and panels")
 		return d, false
 	}
+	if c.shipped && c.requiresAbsent() {
+		return d, false
+	}
 	c.uid()
 	if root.str("title") == "" {
 		c.faultf(cmp.Or(root.get("title"), root).at, "no title: give the dashboard one, as a string")
@@ -109,6 +112,14 @@ func (c *checker) dashboard() (d Dashboard, ok bool) {
 	}
 	d.JSON = root.without(c.raw, c.drop)
 	return d, true
+}
+
+// requiresAbsent tells a shipped dashboard that makes no sense without a source that the project lacks. It says
+// so in "__requires", where Grafana lists what an exported dashboard needs.
+func (c *checker) requiresAbsent() bool {
+	return slices.ContainsFunc(c.root.list("__requires"), func(r *node) bool {
+		return r.str("type") == "datasource" && !slices.ContainsFunc(c.sources.List, func(s Source) bool { return s.UID == r.str("uid") })
+	})
 }
 
 func (c *checker) uid() {
@@ -213,19 +224,26 @@ func (c *checker) panel(p *node) (asks bool) {
 		}
 		return false
 	}
+	gone := 0
 	for _, t := range targets {
 		what := what
 		if ref := t.str("refId"); ref != "" {
 			what += ", query " + ref
 		}
-		used := own
+		used, owner := own, p
 		if d := t.get("datasource"); !d.absent() {
-			used = d
+			used, owner = d, t
 		}
-		if source, ok := c.source(p, used, what); ok {
+		if source, ok := c.source(owner, used, what); ok {
 			c.target(source, t, what)
 			asks = true
 		}
+		if c.drop[t] {
+			gone++
+		}
+	}
+	if gone == len(targets) {
+		c.drop[p] = true
 	}
 	return asks
 }

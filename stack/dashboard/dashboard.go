@@ -39,10 +39,10 @@ type Sources struct {
 	// Default is the uid of the source that a panel without one asks. Empty: such a panel is a fault.
 	Default string
 	// Shipped is the folder of the dashboards that come with Velodrome. They are written for a project that has
-	// everything: when that folder itself is loaded, panels, variables and annotations that ask a source of
-	// UIDs that start with ShippedUIDs which the project lacks are taken out, and so are sections and
-	// dashboards that are empty then. Any other path, also a single file of that folder, was named on purpose,
-	// and must fit as it is. Empty: no such folder.
+	// everything: when that folder itself is loaded, queries, variables and annotations that ask a source
+	// which the project lacks are taken out, and so are the panels, sections and dashboards that are empty
+	// then, and a dashboard whose "__requires" names such a source. Any other path, also a single file of that folder, was named on purpose, and must fit as it is.
+	// Empty: no such folder.
 	Shipped string
 }
 
