@@ -105,7 +105,7 @@ func (t *task) step(what string) {
 	t.doing = what
 }
 
-func (t *task) end(err error) {
+func (t *task) end(err error, stopped bool) {
 	if t.p == nil {
 		return
 	}
@@ -118,7 +118,10 @@ func (t *task) end(err error) {
 		}
 	}
 	how := "ready"
-	if err != nil {
+	switch {
+	case stopped:
+		how = "stopped"
+	case err != nil:
 		how = "failed"
 	}
 	t.p.line(fmt.Sprintf("[%d/%d] %s: %s after %s", t.number, t.p.total, t.recipe.Title, how, span(time.Since(t.since))))

@@ -168,7 +168,7 @@ func (s *Store) build(ctx context.Context, r Recipe) (err error) {
 	if err == nil {
 		err = os.Rename(job.Dir, s.dir(r))
 	}
-	task.end(err)
+	task.end(err, ctx.Err() != nil)
 	if err != nil {
 		return s.explain(ctx, r, err, log.Name())
 	}

@@ -112,11 +112,13 @@ func (b *Builder) kubernetesPlugin() (Recipe, error) {
 				return err
 			}
 			job.Step("adding its schema")
-			dir, err := job.Output(ctx, Command{Dir: module, Env: goEnv, Args: []string{"go", "list", "-m", "-f", "{{.Dir}}", kubernetesModule}})
+			// Asked by package: about a module the go command would want to know its
+			// time from the proxy, which does not tell it for this version.
+			dir, err := job.Output(ctx, Command{Dir: module, Env: goEnv, Args: []string{"go", "list", "-f", "{{.Dir}}", kubernetesModule + "/pkg/version"}})
 			if err != nil {
 				return err
 			}
-			return addSchema(filepath.Join(strings.TrimSpace(dir), "cmd", "pulumi-resource-kubernetes"), job.Dir, kubernetesVersion)
+			return addSchema(filepath.Join(strings.TrimSpace(dir), "..", "..", "cmd", "pulumi-resource-kubernetes"), job.Dir, kubernetesVersion)
 		},
 	}, nil
 }
