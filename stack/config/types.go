@@ -100,7 +100,7 @@ type InfluxDB struct {
 	// Storage is the size of the volume, a Kubernetes quantity in bytes. It can
 	// be raised later, never lowered. At least 1Gi. Default: 100Gi, which is
 	// what sites of this kind have had since 2016.
-	Storage Quantity `yaml:"storage" json:"storage,omitempty" jsonschema:"default=100Gi"`
+	Storage Bytes `yaml:"storage" json:"storage,omitempty" jsonschema:"default=100Gi"`
 
 	// Resources of the container. Default: requests of 100m and 256Mi, limits of
 	// 2 and 4Gi; the index is on disk (`tsi1`), so that memory follows the
@@ -141,7 +141,7 @@ type Prometheus struct {
 
 	// Storage is the size of the volume, a Kubernetes quantity in bytes. It can
 	// be raised later, never lowered. At least 1Gi. Default: 100Gi.
-	Storage Quantity `yaml:"storage" json:"storage,omitempty" jsonschema:"default=100Gi"`
+	Storage Bytes `yaml:"storage" json:"storage,omitempty" jsonschema:"default=100Gi"`
 
 	// Resources of the container. Default: requests of 100m and 256Mi, limits of
 	// 2 and 4Gi.
@@ -176,7 +176,7 @@ type Grafana struct {
 	// Storage is the size of the volume that holds users, stars, preferences and
 	// plugins, a Kubernetes quantity in bytes. It can be raised later, never
 	// lowered. At least 1Gi. Default: 10Gi.
-	Storage Quantity `yaml:"storage" json:"storage,omitempty" jsonschema:"default=10Gi"`
+	Storage Bytes `yaml:"storage" json:"storage,omitempty" jsonschema:"default=10Gi"`
 
 	// Resources of the container. Default: requests of 50m and 128Mi, limits of
 	// 1 and 512Mi.
@@ -190,7 +190,7 @@ type SMTP struct {
 	Host HostPort `yaml:"host" json:"host,omitempty"`
 
 	// User is the account there. Default: none, mail is sent without a login.
-	User string `yaml:"user" json:"user,omitempty"`
+	User Text `yaml:"user" json:"user,omitempty"`
 
 	// FromAddress is the sender's address. Default: `grafana@` and the project's
 	// domain; required where the project has no domain.
@@ -211,9 +211,9 @@ type Resources struct {
 
 // ResourceList is an amount of CPU and of memory.
 type ResourceList struct {
-	// CPU in cores: `500m` is half a core.
-	CPU Quantity `yaml:"cpu" json:"cpu,omitempty"`
+	// CPU in cores, a Kubernetes quantity from 1m to 1024: `500m` is half a core.
+	CPU CPU `yaml:"cpu" json:"cpu,omitempty"`
 
-	// Memory in bytes: `512Mi`, `4Gi`.
-	Memory Quantity `yaml:"memory" json:"memory,omitempty"`
+	// Memory in bytes, a Kubernetes quantity from 1Mi: `512Mi`, `4Gi`.
+	Memory Bytes `yaml:"memory" json:"memory,omitempty"`
 }
