@@ -28,7 +28,21 @@ type warning struct {
 }
 
 func (c *checker) fault(path, kind, format string, args ...any) {
-	c.faults.add(nearestPlace(c.at, path), kind, path+": "+fmt.Sprintf(format, args...))
+	c.faults.add(nearestPlace(c.at, path), kind, c.source(path)+": "+fmt.Sprintf(format, args...))
+}
+
+// source is the path under which a value is written: that of the defaults where
+// a project has it from there.
+func (c *checker) source(path string) string {
+	parts := strings.SplitN(path, ".", 3)
+	if len(parts) < 3 || parts[0] != "projects" {
+		return path
+	}
+	theirs := "defaults." + parts[2]
+	if at, ok := c.at[theirs]; ok && at == c.at[path] {
+		return theirs
+	}
+	return path
 }
 
 // project checks a project and fills in its defaults.
@@ -57,11 +71,11 @@ func (c *checker) name(name, path string) {
 	if projectRE.MatchString(name) {
 		return
 	}
-	wayOut := ""
+	wayOut := `write one such as "kubernetes"`
 	if s := suggestName(name); s != "" {
-		wayOut = fmt.Sprintf("; write %q", s)
+		wayOut = fmt.Sprintf("write %q", s)
 	}
-	c.faults.add(nearestPlace(c.at, path), "name", fmt.Sprintf("%s is not the name of a project: that is 1 to 53 lower-case letters, digits and hyphens, begins with a letter and ends with a letter or digit, because velodrome-NAME names a namespace and an address, of 63 at most%s", quote(name), wayOut))
+	c.faults.add(nearestPlace(c.at, path), "name", fmt.Sprintf("%s cannot be the name of a project: that is 1 to 53 lower-case letters, digits and hyphens, begins with a letter and ends with a letter or digit, because velodrome-NAME names a namespace and an address, of 63 at most; %s", quote(name), wayOut))
 }
 
 var notInName = regexp.MustCompile(`[^a-z0-9]+`)
@@ -69,7 +83,10 @@ var notInName = regexp.MustCompile(`[^a-z0-9]+`)
 // suggestName is the valid name nearest to one that is not.
 func suggestName(name string) string {
 	s := notInName.ReplaceAllString(strings.ToLower(name[:min(len(name), 256)]), "-")
-	s = strings.TrimLeft(s, "-0123456789")
+	s = strings.Trim(s, "-")
+	if s != "" && s[0] <= '9' {
+		s = "p-" + s
+	}
 	return strings.Trim(s[:min(len(s), 53)], "-")
 }
 
@@ -84,7 +101,7 @@ func (c *checker) domain(domain Domain, path string) {
 func (c *checker) databases(databases map[string]Database, path string) {
 	for name := range databases {
 		if !databaseRE.MatchString(name) || name == "_internal" {
-			c.faults.add(nearestPlace(c.at, join(path, name)), "database", fmt.Sprintf("%s: %s is not the name of a database, give 1 to 64 letters, digits, \"_\", \"-\" and \".\", beginning with a letter or digit", path, quote(name)))
+			c.fault(join(path, name), "database", "%s is not the name of a database, give 1 to 64 letters, digits, \"_\", \"-\" and \".\", beginning with a letter or digit", quote(name))
 		}
 	}
 }
@@ -100,6 +117,9 @@ func (c *checker) plugins(plugins []Plugin, path string) {
 
 func (c *checker) smtp(p Project, path string) {
 	if p.Grafana.SMTP == nil {
+		return
+	}
+	if c.broken[path] {
 		return
 	}
 	if _, ok := c.at[path+".host"]; !ok {

@@ -78,14 +78,14 @@ func Load(path string, opts Options) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, data, opts, func(p *Project, d *decoder) {
-		locate(p, d, filepath.Dir(path))
+	return parse(path, data, opts, func(p *Project, c *checker) {
+		locate(p, c, filepath.Dir(path))
 	})
 }
 
 // Parse checks the content of a file; name is what its faults call it.
 func Parse(name string, data []byte, opts Options) (*Config, error) {
-	return parse(name, data, opts, func(*Project, *decoder) {})
+	return parse(name, data, opts, func(*Project, *checker) {})
 }
 
 // read reads a regular file of bounded size.
@@ -132,7 +132,7 @@ func kindOfFile(mode fs.FileMode) string {
 }
 
 // parse does the work of Load and Parse; each is called for every project.
-func parse(name string, data []byte, opts Options, each func(*Project, *decoder)) (*Config, error) {
+func parse(name string, data []byte, opts Options, each func(*Project, *checker)) (*Config, error) {
 	if len(data) > maxBytes {
 		return nil, tooLarge(name)
 	}
@@ -145,12 +145,12 @@ func parse(name string, data []byte, opts Options, each func(*Project, *decoder)
 		f.add(place{1, 1}, "empty", "the file is empty, it needs a map `projects` with at least one project")
 		return nil, f.err()
 	}
-	d := &decoder{faults: f, at: map[string]place{}, nodes: map[string]*yaml.Node{}}
+	d := &decoder{faults: f, at: map[string]place{}, nodes: map[string]*yaml.Node{}, broken: map[string]bool{}}
 	projects := d.file(root)
 	c := &checker{decoder: d, lines: strings.Split(string(data), "\n"), zone: opts.Zone}
 	for i := range projects {
 		c.project(&projects[i])
-		each(&projects[i], d)
+		each(&projects[i], c)
 	}
 	c.unique(projects)
 	c.filter(projects, opts.Only)
@@ -165,8 +165,7 @@ func parse(name string, data []byte, opts Options, each func(*Project, *decoder)
 
 // file decodes the whole file, and the defaults below each project.
 func (d *decoder) file(root *yaml.Node) []Project {
-	fields := fieldsOf(reflect.TypeFor[File]())
-	pairs, _ := d.pairs(root, "the file", keys(fields))
+	pairs, _ := d.pairs(root, "the file", validKeys(reflect.TypeFor[File]()))
 	var defaults, projects *yaml.Node
 	at := placeOf(root)
 	for _, p := range pairs {
@@ -179,18 +178,35 @@ func (d *decoder) file(root *yaml.Node) []Project {
 		case "repositories", "metrics":
 			d.ignored = append(d.ignored, ignored{p.key, p.place})
 		default:
-			d.unknown(p, "the file", keys(fields))
+			d.unknown(p, "the file", reflect.TypeFor[File]())
 		}
 	}
 	below := layers{}
 	if !isNull(defaults) {
 		d.value(layers{defaults}, reflect.ValueOf(&Settings{}).Elem(), "defaults")
-		below = layers{defaults}
+		below = layers{d.settings(defaults)}
 	}
 	if root.Kind != yaml.MappingNode {
 		return nil
 	}
 	return d.projects(projects, at, below)
+}
+
+// settings are the defaults without what does not belong there.
+func (d *decoder) settings(n *yaml.Node) *yaml.Node {
+	out := &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column}
+	if n.Kind != yaml.MappingNode {
+		return out
+	}
+	fields := fieldsOf(reflect.TypeFor[Settings]())
+	pairs, _ := d.pairs(n, "defaults", nil)
+	for _, p := range pairs {
+		if _, ok := fields[p.key]; ok {
+			key := &yaml.Node{Kind: yaml.ScalarNode, Value: p.key, Line: p.place.line, Column: p.place.column}
+			out.Content = append(out.Content, key, p.value)
+		}
+	}
+	return out
 }
 
 func (d *decoder) projects(n *yaml.Node, at place, defaults layers) []Project {
@@ -219,7 +235,7 @@ func (d *decoder) projects(n *yaml.Node, at place, defaults layers) []Project {
 
 // locate joins the dashboards' paths to the folder of config.yaml and looks
 // whether they are there.
-func locate(p *Project, d *decoder, dir string) {
+func locate(p *Project, c *checker, dir string) {
 	for i, path := range p.Grafana.Dashboards {
 		at := fmt.Sprintf("projects.%s.grafana.dashboards[%d]", p.Name, i)
 		full := string(path)
@@ -231,11 +247,11 @@ func locate(p *Project, d *decoder, dir string) {
 		switch {
 		case path == "":
 		case err != nil:
-			d.faults.add(nearestPlace(d.at, at), "path", fmt.Sprintf("%s: there is no %s, give a JSON file or a folder, relative to config.yaml", at, quote(full)))
+			c.fault(at, "path", "there is no %s, give a JSON file or a folder, relative to config.yaml", quote(full))
 		case !info.IsDir() && !info.Mode().IsRegular():
-			d.faults.add(nearestPlace(d.at, at), "path", fmt.Sprintf("%s: %s is neither a file nor a folder, give one of these", at, quote(full)))
+			c.fault(at, "path", "%s is neither a file nor a folder, give one of these", quote(full))
 		case !info.IsDir() && filepath.Ext(full) != ".json":
-			d.faults.add(nearestPlace(d.at, at), "path", fmt.Sprintf("%s: the name of %s does not end in .json, give a JSON file or a folder", at, quote(full)))
+			c.fault(at, "path", "the name of %s does not end in .json, give a JSON file or a folder", quote(full))
 		}
 	}
 }

@@ -4,8 +4,11 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 var update = flag.Bool("update", false, "write the messages of bad files anew")
@@ -39,4 +42,130 @@ func TestBadFileGetsOneMessageForAllFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+func load(t *testing.T, file string, opts Options) *Config {
+	t.Helper()
+	c, err := Load(file, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func project(t *testing.T, c *Config, name string) Project {
+	t.Helper()
+	i := slices.IndexFunc(c.Projects, func(p Project) bool { return p.Name == name })
+	if i < 0 {
+		t.Fatalf("there is no project %q", name)
+	}
+	return c.Projects[i]
+}
+
+func same(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: got\n%#v\nwant\n%#v", what, got, want)
+	}
+}
+
+// Who comes from the program that Velodrome replaces brings a file along.
+func TestOldFileWorksUnchanged(t *testing.T) {
+	c := load(t, "testdata/old.good.yaml", Options{Zone: "k8s.io."})
+	type old struct {
+		IP         IPv4
+		Analytics  AnalyticsID
+		Prometheus bool
+	}
+	got := map[string]old{}
+	var names []string
+	for _, p := range c.Projects {
+		names = append(names, p.Name)
+		got[p.Name] = old{p.Nginx.PublicIP, p.Grafana.GoogleAnalyticsUAID, p.Prometheus != nil}
+	}
+	same(t, "names", names, []string{"beam", "istio", "kubernetes", "tensorflow"})
+	same(t, "projects", got, map[string]old{
+		"kubernetes": {"104.197.200.129", "UA-82843984-5", true},
+		"istio":      {"130.211.224.127", "", false},
+		"tensorflow": {"104.155.152.163", "", false},
+		"beam":       {"", "", false},
+	})
+	same(t, "warnings", c.Warnings, []string{
+		`testdata/old.good.yaml:3:1: ignored: "metrics" and "repositories", here and below; the pipeline of GitHub statistics that read this was removed in 2020, and it can be taken out`,
+	})
+	k := project(t, c, "kubernetes")
+	if !strings.HasPrefix(k.Prometheus.Config, "global:\n  scrape_interval: 1m\n\n") {
+		t.Errorf("prometheus.yml is changed: %q", k.Prometheus.Config)
+	}
+}
+
+// What a project leaves out has the default that the reference page promises.
+func TestProjectOfNothingHasEveryDefault(t *testing.T) {
+	c, err := Parse("config.yaml", []byte("projects:\n  a:\n    prometheus: {prometheus-config.yml: \"global: {}\"}\n"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "project", c.Projects, []Project{{
+		Name: "a",
+		Settings: Settings{
+			SecretsGeneration: 1,
+			InfluxDB: InfluxDB{
+				Databases: map[string]Database{"github": {}, "monitoring": {}},
+				Storage:   "100Gi",
+				Resources: Resources{ResourceList{"100m", "256Mi"}, ResourceList{"2", "4Gi"}},
+			},
+			Prometheus: &Prometheus{
+				Config:        "global: {}",
+				RetentionTime: Duration(35064 * time.Hour),
+				RetentionSize: "85GB",
+				Storage:       "100Gi",
+				Resources:     Resources{ResourceList{"100m", "256Mi"}, ResourceList{"2", "4Gi"}},
+			},
+			Grafana: Grafana{
+				HomeDashboard: "home",
+				Storage:       "10Gi",
+				Resources:     Resources{ResourceList{"50m", "128Mi"}, ResourceList{"1", "512Mi"}},
+			},
+		},
+	}})
+}
+
+// The defaults of a file reach every project, which wins key by key.
+func TestProjectWinsOverDefaultsKeyByKey(t *testing.T) {
+	c := load(t, "testdata/all.good.yaml", Options{Zone: "k8s.io."})
+	year := 365 * 24 * time.Hour
+	same(t, "everything", project(t, c, "everything"), Project{
+		Name: "everything", Domain: "velodrome.k8s.io", Nginx: Nginx{"104.197.200.129"},
+		Settings: Settings{
+			SecretsGeneration: 3,
+			InfluxDB: InfluxDB{
+				Databases: map[string]Database{
+					"github":     {Retention(90 * 24 * time.Hour)},
+					"builds":     {Retention(year + 6*7*24*time.Hour)},
+					"ever":       {},
+					"monitoring": {},
+				},
+				Storage:   "1Ti",
+				Resources: Resources{ResourceList{"4", "8Gi"}, ResourceList{"4", "12Gi"}},
+			},
+			Prometheus: &Prometheus{
+				Config: "rule_files: [rules.yml]\n", RetentionTime: Duration(26 * 7 * 24 * time.Hour),
+				RetentionSize: "10GB", Storage: "20Gi",
+				Resources: Resources{ResourceList{"100m", "256Mi"}, ResourceList{"2", "4Gi"}},
+			},
+			Grafana: Grafana{
+				GoogleAnalyticsUAID: "G-ABC1234567", Dashboards: []Path{"testdata"}, HomeDashboard: "team",
+				SMTP:    &SMTP{"smtp.sendgrid.net:2525", "apikey", "velodrome@k8s.io"},
+				Plugins: []Plugin{"grafana-piechart-panel@1.6.4"}, Storage: "20Gi",
+				Resources: Resources{ResourceList{"50m", "128Mi"}, ResourceList{"1", "512Mi"}},
+			},
+		},
+	})
+	nothing, quiet := project(t, c, "nothing"), project(t, c, "quiet")
+	same(t, "retention size of nothing", nothing.Prometheus.RetentionSize, Size("17GB"))
+	same(t, "plugins of nothing", nothing.Grafana.Plugins, []Plugin{"grafana-clock-panel"})
+	same(t, "prometheus of quiet", quiet.Prometheus, (*Prometheus)(nil))
+	same(t, "smtp of quiet", quiet.Grafana.SMTP, (*SMTP)(nil))
+	same(t, "dashboards of quiet", quiet.Grafana.Dashboards, []Path{})
+	same(t, "dashboards of nothing", nothing.Grafana.Dashboards, []Path(nil))
 }

@@ -16,8 +16,9 @@ import (
 // the file's defaults.
 type decoder struct {
 	faults  *faults
-	at      map[string]place // of each path that is set: a single value's own place, else that of its key
-	nodes   map[string]*yaml.Node
+	at      map[string]place      // of each path that is set: a single value's own place, else that of its key
+	nodes   map[string]*yaml.Node // of each single value
+	broken  map[string]bool       // paths whose value is of another kind than wanted
 	ignored []ignored
 }
 
@@ -91,13 +92,13 @@ func (d *decoder) structure(in layers, out reflect.Value, path string) {
 	set := map[string]layers{}
 	places := map[string]place{}
 	for _, layer := range in {
-		pairs, ok := d.pairs(layer, path, keys(fields))
+		pairs, ok := d.pairs(layer, path, validKeys(out.Type()))
 		if !ok {
 			break
 		}
 		for _, p := range pairs {
 			if _, known := fields[p.key]; !known {
-				d.unknown(p, path, keys(fields))
+				d.unknown(p, path, out.Type())
 				continue
 			}
 			set[p.key] = append(set[p.key], p.value)
@@ -224,16 +225,41 @@ func (d *decoder) merge(n *yaml.Node, path string, out []pair, seen map[string]p
 	return out
 }
 
-func (d *decoder) unknown(p pair, path string, valid []string) {
-	message := keyFault(p.key, path, valid)
-	if _, ok := fieldsOf(reflect.TypeFor[Project]())[p.key]; ok && path == "defaults" {
-		message = fmt.Sprintf("%q belongs to one project and cannot be in defaults, move it there", p.key)
+func (d *decoder) unknown(p pair, path string, t reflect.Type) {
+	valid := validKeys(t)
+	way := didYouMean(p.key, valid)
+	if below := holder(p.key, t); below != "" && nearest(p.key, valid) == "" {
+		way = fmt.Sprintf("it belongs below %q", below)
 	}
-	d.faults.add(p.place, "unknown", message)
+	if _, ok := fieldsOf(reflect.TypeFor[Project]())[p.key]; ok && path == "defaults" {
+		way = "it belongs to one project, move it there"
+	}
+	d.faults.add(p.place, "unknown", fmt.Sprintf("unknown key %s in %s; %s", quote(p.key), path, way))
+}
+
+// holder is the key of a struct whose own keys have one, or one like it.
+func holder(key string, t reflect.Type) string {
+	fields := fieldsOf(t)
+	for _, name := range keys(fields) {
+		inner := t.FieldByIndex(fields[name]).Type
+		if inner.Kind() == reflect.Pointer {
+			inner = inner.Elem()
+		}
+		if inner.Kind() != reflect.Struct {
+			continue
+		}
+		for _, k := range validKeys(inner) {
+			if plain(k) == plain(key) {
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 // wrong reports a value of another kind than is wanted.
 func (d *decoder) wrong(n *yaml.Node, path, want string) {
+	d.broken[path] = true
 	d.faults.add(placeOf(n), "kind", fmt.Sprintf("%s must be %s, and is %s", path, want, kindOf(n)))
 }
 
@@ -252,7 +278,7 @@ func kindOf(n *yaml.Node) string {
 	case "!!null":
 		return "empty"
 	}
-	return n.ShortTag() + " " + quote(n.Value)
+	return quote(n.Value) + " of the type " + strings.TrimPrefix(n.ShortTag(), "!!")
 }
 
 func notNull(in layers) layers {
@@ -276,6 +302,14 @@ func fieldsOf(t reflect.Type) map[string][]int {
 		}
 	}
 	return out
+}
+
+// validKeys are the keys of a struct that mean something.
+func validKeys(t reflect.Type) []string {
+	fields := fieldsOf(t)
+	return slices.DeleteFunc(keys(fields), func(key string) bool {
+		return t.FieldByIndex(fields[key]).Type == reflect.TypeFor[Ignored]()
+	})
 }
 
 func keys(fields map[string][]int) []string {

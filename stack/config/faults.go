@@ -96,11 +96,6 @@ func quote(text string) string {
 	return fmt.Sprintf("%q…", string([]rune(text)[:most]))
 }
 
-// keyFault is the sentence about a key that is not known.
-func keyFault(key, path string, valid []string) string {
-	return fmt.Sprintf("unknown key %s in %s; %s", quote(key), path, didYouMean(key, valid))
-}
-
 // didYouMean names what comes near, or else everything that is valid.
 func didYouMean(got string, valid []string) string {
 	if near := nearest(got, valid); near != "" {
@@ -126,19 +121,42 @@ func list(words []string) string {
 }
 
 // nearest is the word that a typo was meant to be, or nothing: one that differs
-// only in case and hyphens, or that is a third of its length away at most.
+// only in case and hyphens, that is a quarter of its length away at most, or
+// that begins or ends with it.
 func nearest(got string, words []string) string {
-	best, distance := "", 1+max(1, min(len(got)/3, 4))
+	const longest = 64
+	best, distance := "", 1+max(1, min(len(got)/4, 4))
 	for _, w := range words {
 		if plain(w) == plain(got) {
 			return w
 		}
-		if len(got) > 64 || len(w) > 64 {
+		if len(got) > longest || len(w) > longest {
 			continue
 		}
 		if d := edits(got, w); d < distance {
 			best, distance = w, d
 		}
+	}
+	if best == "" {
+		best = completion(plain(got), words)
+	}
+	return best
+}
+
+// completion is the only word that begins or ends with what was written, or
+// that this begins with.
+func completion(got string, words []string) string {
+	const shortest = 4
+	best := ""
+	for _, w := range words {
+		p := plain(w)
+		if min(len(got), len(p)) < shortest || !strings.HasPrefix(p, got) && !strings.HasSuffix(p, got) && !strings.HasPrefix(got, p) {
+			continue
+		}
+		if best != "" {
+			return ""
+		}
+		best = w
 	}
 	return best
 }

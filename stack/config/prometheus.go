@@ -33,8 +33,8 @@ const (
 func (c *checker) prometheus(text, path string) {
 	node := c.nodes[path]
 	if node == nil {
-		if _, broken := c.at[path]; !broken {
-			c.fault(strings.TrimSuffix(path, "."+prometheusKey), "missing", "the key %q is missing, give the whole of prometheus.yml as a block of text, begun by |", prometheusKey)
+		if above := strings.TrimSuffix(path, "."+prometheusKey); !c.broken[path] && !c.broken[above] {
+			c.fault(above, "missing", "the key %q is missing, give the whole of prometheus.yml as a block of text, begun by |", prometheusKey)
 		}
 		return
 	}
@@ -49,11 +49,11 @@ func (c *checker) prometheus(text, path string) {
 	b := newBlock(node, c.lines)
 	for _, f := range r.found {
 		at, note := b.place(f.at)
-		c.faults.add(at, "prometheus "+note+f.message, path+": "+note+f.message)
+		c.faults.add(at, "prometheus "+note+f.message, c.source(path)+": "+note+f.message)
 	}
 	for _, w := range r.warned {
 		at, note := b.place(w.at)
-		c.warned = append(c.warned, warning{at, path + ": " + note + w.message})
+		c.warned = append(c.warned, warning{at, c.source(path) + ": " + note + w.message})
 	}
 }
 
@@ -70,7 +70,7 @@ type remark struct {
 // but has no effect.
 func checkPrometheus(text string) (found, warned []remark) {
 	if strings.TrimSpace(text) == "" {
-		return []remark{{place{1, 1}, "is empty, give the whole of prometheus.yml, or take the key prometheus out"}}, nil
+		return []remark{{place{}, "is empty, give the whole of prometheus.yml, or take the key prometheus out"}}, nil
 	}
 	tree, fault := promTree(text)
 	if fault != nil {
@@ -91,7 +91,7 @@ func promTree(text string) (*yaml.Node, *remark) {
 		return nil, &remark{place{f.list[0].Line, f.list[0].Column}, f.list[0].Message}
 	}
 	if root == nil {
-		return nil, &remark{place{1, 1}, "is empty, give the whole of prometheus.yml, or take the key prometheus out"}
+		return nil, &remark{place{}, "is empty, give the whole of prometheus.yml, or take the key prometheus out"}
 	}
 	if root.Kind != yaml.MappingNode {
 		return nil, &remark{placeOf(root), "must be a map, begun by global: or scrape_configs:, and is " + kindOf(root)}
@@ -201,21 +201,23 @@ func (p *promCheck) add(n *yaml.Node, message string) {
 // load runs the parser again and again, each time without what it last stopped
 // at, so that the user sees every fault at once.
 func (p *promCheck) load() {
-	const most = 10
+	const most = 20
+	cut := map[*yaml.Node]bool{}
 	text, lines := p.text, linesOf(p.tree, p.tree)
 	for range most {
 		err := p.parse(text)
 		if err == nil {
 			return
 		}
-		if at := errorLines(err); len(at) > 0 {
-			p.named(at, lines)
-			return
+		culprits := p.named(errorLines(err), lines)
+		if culprits == nil {
+			culprit := p.search(err)
+			culprits = []*yaml.Node{culprit}
+			if !cut[culprit] { // else it is our own removal that it suffers from
+				p.add(culprit, promMessage(err.Error()))
+			}
 		}
-		path := p.search(err)
-		culprit := path[len(path)-1]
-		p.add(culprit, promMessage(err.Error()))
-		if !remove(path) || p.budget <= 0 {
+		if !remove(p.tree, culprits, cut) || p.budget <= 0 {
 			return
 		}
 		var renderErr error
@@ -262,8 +264,9 @@ func errorLines(err error) []lineError {
 	return out
 }
 
-// named reports errors that have a line.
-func (p *promCheck) named(found []lineError, lines map[int][]*yaml.Node) {
+// named reports errors that have a line, and returns what is at fault there.
+func (p *promCheck) named(found []lineError, lines map[int][]*yaml.Node) []*yaml.Node {
+	var culprits []*yaml.Node
 	for _, e := range found {
 		word := ""
 		if m := promField.FindStringSubmatch(e.message); m != nil {
@@ -273,15 +276,17 @@ func (p *promCheck) named(found []lineError, lines map[int][]*yaml.Node) {
 		}
 		nodes := lines[e.line]
 		i := slices.IndexFunc(nodes, func(n *yaml.Node) bool { return word != "" && n.Value == word })
-		switch {
-		case i >= 0:
-			p.add(nodes[i], promMessage(e.message))
-		case len(nodes) > 0:
-			p.add(nodes[len(nodes)-1], promMessage(e.message))
-		default:
-			p.found = append(p.found, remark{place{e.line, 1}, promMessage(e.message)})
+		if i < 0 {
+			i = len(nodes) - 1
 		}
+		culprit := p.tree
+		if i >= 0 {
+			culprit = nodes[i]
+		}
+		p.add(culprit, promMessage(e.message))
+		culprits = append(culprits, culprit)
 	}
+	return culprits
 }
 
 // promMessage says an error of the parser with its way out.
@@ -293,7 +298,7 @@ func promMessage(message string) string {
 	if m := promAlready.FindStringSubmatch(message); m != nil {
 		return fmt.Sprintf("the key %s is there already, keep one of them", quote(strings.Trim(m[1], `"`)))
 	}
-	if strings.HasPrefix(message, "not a valid duration string") {
+	if strings.Contains(message, "valid duration") || strings.Contains(message, "in duration") {
 		return message + `, give one such as "30s", "1m" or "1h30m"`
 	}
 	return message + "; " + prometheusDocs
@@ -301,10 +306,10 @@ func promMessage(message string) string {
 
 func fieldMessage(field string) string {
 	if kind, ok := strings.CutSuffix(field, "_sd_configs"); ok && !slices.Contains(promFields(), field) {
-		if near := nearest(field, promFields()); near != "" && near != "static_configs" {
-			return fmt.Sprintf("unknown field %q, did you mean %q?", field, near)
+		if near := nearest(kind, []string{"dns", "http"}); near != "" {
+			return fmt.Sprintf("unknown field %s, did you mean %q?", quote(field), near+"_sd_configs")
 		}
-		return fmt.Sprintf("targets cannot be found by %q, as the pod has no account and no files; use static_configs, dns_sd_configs or http_sd_configs", kind)
+		return fmt.Sprintf("targets cannot be found by %s, as the pod has no account and no files; use static_configs, dns_sd_configs or http_sd_configs", quote(kind))
 	}
 	if near := nearest(field, promFields()); near != "" {
 		return fmt.Sprintf("unknown field %s, did you mean %q?", quote(field), near)
@@ -344,10 +349,9 @@ func collect(t reflect.Type, names map[string]bool, seen map[reflect.Type]bool) 
 }
 
 // search finds the smallest part of the tree that the parser stops at: of each
-// map and list, the entry with which the error first comes up. It returns the
-// nodes from the root down to it.
-func (p *promCheck) search(err error) []*yaml.Node {
-	path := []*yaml.Node{p.tree}
+// map and list, the entry with which the error first comes up.
+func (p *promCheck) search(err error) *yaml.Node {
+	n := p.tree
 	type cut struct {
 		node    *yaml.Node
 		content []*yaml.Node
@@ -359,14 +363,13 @@ func (p *promCheck) search(err error) []*yaml.Node {
 		}
 	}()
 	for {
-		n := path[len(path)-1]
 		unit := 1
 		if n.Kind == yaml.MappingNode {
 			unit = 2
 		}
 		all := n.Content
 		if len(all) == 0 || n.Kind == yaml.AliasNode {
-			return path
+			return n
 		}
 		cuts = append(cuts, cut{n, all})
 		same := func(entries int) bool {
@@ -374,14 +377,14 @@ func (p *promCheck) search(err error) []*yaml.Node {
 			return p.fails(err)
 		}
 		if same(0) {
-			return path // the fault is that something is missing
+			return n // the fault is that something is missing
 		}
 		i := sort.Search(len(all)/unit, func(i int) bool { return same(i + 1) })
 		if i == len(all)/unit || p.budget <= 0 {
-			return path
+			return n
 		}
 		n.Content = all[:(i+1)*unit]
-		path = append(path, n.Content[len(n.Content)-1])
+		n = n.Content[len(n.Content)-1]
 	}
 }
 
@@ -398,22 +401,27 @@ func (p *promCheck) fails(with error) bool {
 	return got != nil && got.Error() == with.Error()
 }
 
-// remove takes the last node of a path out of the one before it.
-func remove(path []*yaml.Node) bool {
-	if len(path) < 2 {
-		return false
+// remove takes nodes out of a tree, each with its key or its value, and marks
+// what they were in. It tells whether there was anything to take out.
+func remove(n *yaml.Node, culprits []*yaml.Node, cut map[*yaml.Node]bool) bool {
+	unit := 1
+	if n.Kind == yaml.MappingNode {
+		unit = 2
 	}
-	parent, n := path[len(path)-2], path[len(path)-1]
-	i := slices.Index(parent.Content, n)
-	if i < 0 {
-		return false
+	removed := false
+	var kept []*yaml.Node
+	for entry := range slices.Chunk(n.Content, unit) {
+		if slices.ContainsFunc(entry, func(c *yaml.Node) bool { return slices.Contains(culprits, c) }) {
+			removed, cut[n] = true, true
+			continue
+		}
+		for _, c := range entry {
+			removed = remove(c, culprits, cut) || removed
+		}
+		kept = append(kept, entry...)
 	}
-	from := i
-	if parent.Kind == yaml.MappingNode {
-		from = i - 1
-	}
-	parent.Content = slices.Concat(parent.Content[:from], parent.Content[i+1:])
-	return true
+	n.Content = kept
+	return removed
 }
 
 // render writes the tree anew, with the nodes of each line.
@@ -485,6 +493,9 @@ func (b block) fits(first int) bool {
 // place maps a place; where the text does not stand in the file line by line,
 // it is that of the whole text, and the note tells the line.
 func (b block) place(at place) (place, string) {
+	if at == (place{}) {
+		return placeOf(b.node), ""
+	}
 	line := b.first + at.line - 1
 	if b.first == 0 || line > len(b.file) || at.line < 1 || at.line > len(b.text) {
 		return placeOf(b.node), fmt.Sprintf("line %d of the text: ", at.line)

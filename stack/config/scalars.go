@@ -176,18 +176,13 @@ func (b *Bytes) set(text string) error {
 	return nil
 }
 
+var otherUnits = regexp.MustCompile(`^-?([0-9]+(?:\.[0-9]+)?) ?([kKmMgGtTpPeE])[iI]?[bB]?$`)
+
 // badBytes turns the spellings of other tools into Kubernetes' own.
 func badBytes(text string) string {
 	const say = "is not a size as Kubernetes writes it, "
-	short := strings.TrimSuffix(strings.TrimSuffix(strings.ReplaceAll(text, " ", ""), "B"), "b")
-	short = strings.TrimPrefix(short, "-")
-	for _, try := range []string{short, strings.ToUpper(short), short + "i"} {
-		if _, ok := quantity(try); ok && try != "" && strings.ContainsAny(try, "KMGTPE") && len(try) < 20 {
-			try = strings.TrimSuffix(try, "i") + "i"
-			if _, ok := quantity(try); ok {
-				return say + fmt.Sprintf("write %q", try)
-			}
-		}
+	if m := otherUnits.FindStringSubmatch(text); m != nil {
+		return say + fmt.Sprintf("write %q", m[1]+strings.ToUpper(m[2])+"i")
 	}
 	return say + `give a number with a unit, such as "100Gi"`
 }

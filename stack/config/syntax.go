@@ -103,9 +103,32 @@ func syntaxFault(data []byte, err error) (place, string, string) {
 	if column, ok := tabIn(lines, line); ok {
 		return place{line, column}, "syntax", "a tab indents this line, YAML allows spaces only"
 	}
+	if at, ok := offender(data, match[2]); ok {
+		return at, "syntax", "not YAML: " + match[2] + wayOut(match[2])
+	}
 	text := lines[line-1]
 	column := 1 + len(text) - len(strings.TrimLeft(text, " "))
 	return place{line, column}, "syntax", "not YAML: " + match[2] + wayOut(match[2])
+}
+
+var unknownAnchor = regexp.MustCompile(`^unknown anchor '([^']+)'`)
+
+// offender is the place of what an error is about, where that can be told.
+func offender(data []byte, message string) (place, bool) {
+	i := -1
+	if m := unknownAnchor.FindStringSubmatch(message); m != nil {
+		i = bytes.Index(data, []byte("*"+m[1]))
+	} else if strings.Contains(message, "control characters") {
+		i = bytes.IndexFunc(data, func(r rune) bool {
+			return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r >= 0x7f && r < 0xa0 && r != 0x85 || r == 0xfffe || r == 0xffff
+		})
+	}
+	if i < 0 {
+		return place{}, false
+	}
+	before := data[:i]
+	line := bytes.LastIndexByte(before, '\n') + 1
+	return place{1 + bytes.Count(before, []byte("\n")), 1 + utf8.RuneCount(before[line:])}, true
 }
 
 // wayOut is what to do about an error of the YAML library.
@@ -116,7 +139,9 @@ func wayOut(message string) string {
 	case strings.Contains(message, "unknown anchor"):
 		return ", define it with & above its first use"
 	case strings.Contains(message, "control characters"):
-		return ", take it out"
+		return ", take this one out"
+	case strings.Contains(message, "end of stream"):
+		return ", close the quote or bracket that is opened here"
 	}
 	return ""
 }
