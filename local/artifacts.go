@@ -41,16 +41,12 @@ the cache ($VELODROME_CACHE, by default velodrome in the user's cache folder).`,
 			if err != nil {
 				return err
 			}
-			tools, err := b.Tools(cmd.Context())
+			have, err := b.Ensure(cmd.Context(), artifact.Want{Tools: true, Cluster: true})
 			if err != nil {
 				return err
 			}
-			cluster, err := b.Cluster(cmd.Context())
-			if err != nil {
-				return err
-			}
-			lines := []string{"pulumi=" + tools.Bin, "kube=" + cluster.Bin, "system=" + cluster.Root}
-			for name, dir := range tools.Plugins {
+			lines := []string{"pulumi=" + have.Tools.Bin, "kube=" + have.Cluster.Bin, "system=" + have.Cluster.Root}
+			for name, dir := range have.Tools.Plugins {
 				lines = append(lines, name+"="+dir)
 			}
 			sort.Strings(lines)

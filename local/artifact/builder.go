@@ -74,8 +74,16 @@ func FindRepo(dir string) (string, error) {
 	}
 }
 
-// Everything is all that a machine without a cluster of its own needs.
-type Everything struct {
+// Want says what is to be there.
+type Want struct {
+	Tools   bool
+	Cluster bool
+	Images  bool
+	Parts   []string // the images that are wanted; none: all
+}
+
+// Have is what was asked for; the rest is empty.
+type Have struct {
 	Tools   Tools
 	Cluster Cluster
 	Images  []Image
@@ -83,82 +91,74 @@ type Everything struct {
 
 // Tools builds what runs the Pulumi program.
 func (b *Builder) Tools(ctx context.Context) (Tools, error) {
-	all, err := b.ensure(ctx, want{tools: true})
-	return all.Tools, err
+	have, err := b.Ensure(ctx, Want{Tools: true})
+	return have.Tools, err
 }
 
 // Cluster builds the programs of the cluster.
 func (b *Builder) Cluster(ctx context.Context) (Cluster, error) {
-	all, err := b.ensure(ctx, want{cluster: true})
-	return all.Cluster, err
+	have, err := b.Ensure(ctx, Want{Cluster: true})
+	return have.Cluster, err
 }
 
-// Images builds the container images; with names, only those.
-func (b *Builder) Images(ctx context.Context, names ...string) ([]Image, error) {
-	all, err := b.ensure(ctx, want{images: true, only: names})
-	return all.Images, err
+// Images builds or fetches the container images; with names, only those.
+func (b *Builder) Images(ctx context.Context, parts ...string) ([]Image, error) {
+	have, err := b.Ensure(ctx, Want{Images: true, Parts: parts})
+	return have.Images, err
 }
 
-// Everything builds all of it, in the order that keeps two cores busiest.
-func (b *Builder) Everything(ctx context.Context) (Everything, error) {
-	return b.ensure(ctx, want{tools: true, cluster: true, images: true})
-}
-
-type want struct {
-	tools, cluster, images bool
-	only                   []string // parts of which the image is wanted; none: all
-}
-
-func (b *Builder) ensure(ctx context.Context, w want) (Everything, error) {
+// Ensure builds what is wanted and not there yet. One call for all of it gives the
+// best use of the cores and a progress over the whole.
+func (b *Builder) Ensure(ctx context.Context, w Want) (Have, error) {
 	var (
-		all     Everything
+		have    Have
 		recipes []Recipe
-		have    installed
 		images  []Recipe
+		found   installed
 	)
-	if w.images {
+	if w.Tools {
+		found = findInstalled(ctx)
+		rs, err := b.toolRecipes(found)
+		if err != nil {
+			return have, err
+		}
+		recipes = append(recipes, rs...)
+	}
+	if w.Cluster {
+		rs, err := b.clusterRecipes()
+		if err != nil {
+			return have, err
+		}
+		recipes = append(recipes, rs...)
+	}
+	if w.Images {
 		var err error
-		if images, err = b.imageRecipes(ctx, w.only); err != nil {
-			return all, err
+		if images, err = b.imageRecipes(ctx, w.Parts); err != nil {
+			return have, err
 		}
 		recipes = append(recipes, images...)
 	}
-	if w.tools {
-		have = findInstalled(ctx)
-		rs, err := b.toolRecipes(have)
-		if err != nil {
-			return all, err
-		}
-		recipes = append(recipes, rs...)
-	}
-	if w.cluster {
-		rs, err := b.clusterRecipes()
-		if err != nil {
-			return all, err
-		}
-		recipes = append(recipes, rs...)
-	}
 	dirs, err := b.store.EnsureAll(ctx, recipes, lanes())
 	if err != nil {
-		return all, err
+		return have, err
 	}
-	if w.tools {
-		all.Tools = Tools{
-			Bin:     firstOf(have.bin, dirs["pulumi"]),
-			Plugins: map[string]string{kubernetesPlugin: firstOf(have.kubernetes, dirs["pulumi-resource-kubernetes"]), gcpPlugin: dirs["pulumi-resource-gcp"]},
+	if w.Tools {
+		have.Tools = Tools{
+			Bin:     firstOf(found.bin, dirs["pulumi"]),
+			Plugins: map[string]string{kubernetesPlugin: firstOf(found.kubernetes, dirs["pulumi-resource-kubernetes"]), gcpPlugin: dirs["pulumi-resource-gcp"]},
 		}
 	}
-	if w.cluster {
-		all.Cluster = Cluster{Bin: dirs[kubeName], Root: dirs[systemName]}
+	if w.Cluster {
+		have.Cluster = Cluster{Bin: dirs[kubeName], Root: dirs[systemName]}
 	}
 	for _, r := range images {
 		img, err := readImage(dirs[r.Name])
 		if err != nil {
-			return all, err
+			return have, err
 		}
-		all.Images = append(all.Images, img)
+		have.Images = append(have.Images, img)
 	}
-	return all, nil
+	return have, nil
 }
 
 func firstOf(a, b string) string {

@@ -72,19 +72,21 @@ func linkFiles(from, to string) error {
 
 // toolRecipes are the parts of Pulumi that have to be built, given what is installed.
 func (b *Builder) toolRecipes(have installed) ([]Recipe, error) {
-	var out []Recipe
+	var out, before []Recipe
 	if have.kubernetes == "" {
 		r, err := b.kubernetesPlugin()
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, r)
+		out, before = append(out, r), append(before, r)
 	}
 	if have.bin == "" {
 		r, err := b.pulumi()
 		if err != nil {
 			return nil, err
 		}
+		// Both at once would compile twice what they share.
+		r.Needs = append(r.Needs, before...)
 		out = append(out, r)
 	}
 	r, err := b.gcpPlugin()
