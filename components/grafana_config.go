@@ -1,6 +1,7 @@
 package components
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -132,9 +133,19 @@ type Datasource struct {
 // internalDatabase is where InfluxDB writes what it has to say of itself.
 const internalDatabase = "_internal"
 
-// DatasourceUID returns the uid of the data source of a database.
+// maxUID is how many characters Grafana allows in a uid.
+const maxUID = 40
+
+// DatasourceUID returns the uid of the data source of a database: its name after
+// influxdb-. A name that is too long for a uid, or has a character that a uid may not
+// have, is cut and made unique by a hash.
 func DatasourceUID(database string) string {
-	return "influxdb-" + strings.TrimPrefix(database, "_")
+	uid := "influxdb-" + strings.ReplaceAll(database, ".", "-")
+	if uid == "influxdb-"+database && len(uid) <= maxUID {
+		return uid
+	}
+	hash := fmt.Sprintf("-%x", sha256.Sum256([]byte(database)))[:9]
+	return uid[:min(len(uid), maxUID-len(hash))] + hash
 }
 
 // Datasources returns the data sources of a site. Their uids are fixed, for dashboards

@@ -3,7 +3,9 @@ package stack
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"velodrome/components"
@@ -128,7 +130,8 @@ func loadDashboards(p config.Project) (map[string]string, error) {
 		return nil, fmt.Errorf("its dashboards have %d bytes; %d fit: name fewer in grafana.dashboards", size, maxDashboardBytes)
 	}
 	if _, ok := byUID[string(p.Grafana.HomeDashboard)]; !ok && len(byUID) > 0 {
-		return nil, fmt.Errorf("grafana.home-dashboard: no dashboard has the uid %q", p.Grafana.HomeDashboard)
+		return nil, fmt.Errorf("grafana.home-dashboard: no dashboard has the uid %q; there are %s",
+			p.Grafana.HomeDashboard, strings.Join(slices.Sorted(maps.Keys(byUID)), ", "))
 	}
 	return byUID, nil
 }
