@@ -15,8 +15,12 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
 	if err := newRoot().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "velodrome-local:", err)
+		if ctx.Err() != nil {
+			os.Exit(130) // as a shell reports an interrupt
+		}
 		os.Exit(1)
 	}
 }

@@ -24,6 +24,11 @@ const (
 var systemPackages = packages{
 	Want:    []string{"containerd", "runc", "containernetworking-plugins", "nftables", "iptables", "ipset", "conntrack"},
 	Without: []string{"libc6", "libgcc-s1", "gcc-*-base", "netbase"},
+	// The usual names are alternatives that an installation sets up.
+	Links: map[string]string{
+		"usr/sbin/iptables": "xtables-nft-multi", "usr/sbin/iptables-save": "xtables-nft-multi", "usr/sbin/iptables-restore": "xtables-nft-multi",
+		"usr/sbin/ip6tables": "xtables-nft-multi", "usr/sbin/ip6tables-save": "xtables-nft-multi", "usr/sbin/ip6tables-restore": "xtables-nft-multi",
+	},
 }
 
 func (b *Builder) clusterRecipes() ([]Recipe, error) {

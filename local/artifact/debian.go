@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"sort"
 	"strings"
 	"time"
 
@@ -19,6 +20,18 @@ import (
 type packages struct {
 	Want    []string
 	Without []string // patterns of packages that Want depends on and that are left out
+	// Links are what the packages' own scripts would make when they are installed.
+	Links map[string]string
+}
+
+// links lists the links, for the key.
+func (p packages) links() string {
+	var out []string
+	for at, target := range p.Links {
+		out = append(out, at+" "+target)
+	}
+	sort.Strings(out)
+	return strings.Join(out, ",")
 }
 
 // debian is a folder into which the packages, and all that they depend on, are
@@ -26,7 +39,7 @@ type packages struct {
 // package database is neither changed nor asked what is there already.
 func (b *Builder) debian(name, title string, p packages) Recipe {
 	return Recipe{
-		Name: name, Title: title, Key: Hash(append(append([]string{runtime.GOARCH, hostRelease(), "2"}, p.Want...), p.Without...)...),
+		Name: name, Title: title, Key: Hash(append(append([]string{runtime.GOARCH, hostRelease(), "3", p.links()}, p.Want...), p.Without...)...),
 		Cost: 15 * time.Second, Space: 1 << 30,
 		Build: func(ctx context.Context, job *Job) error {
 			for _, tool := range []string{"apt-get", "dpkg-deb"} {
@@ -56,6 +69,11 @@ func (b *Builder) debian(name, title string, p packages) Recipe {
 			}
 			if err := os.WriteFile(filepath.Join(job.Dir, packageList), []byte(strings.Join(files, "\n")+"\n"), 0o644); err != nil {
 				return fmt.Errorf("note the packages: %w", err)
+			}
+			for at, target := range p.Links {
+				if err := os.Symlink(target, filepath.Join(job.Dir, at)); err != nil {
+					return fmt.Errorf("make the link %s: %w", at, err)
+				}
 			}
 			return prune(job.Dir)
 		},
@@ -108,6 +126,7 @@ func downloadPackages(ctx context.Context, job *Job, debs string, p packages) ([
 func aptGet(debs string, args ...string) []string {
 	return append([]string{"apt-get", "--yes", "--no-install-recommends",
 		"-o", "Dir::State::status=/dev/null", "-o", "Dir::Cache::archives=" + debs, "-o", "Debug::NoLocking=true",
+		"-o", "Dir::Cache::pkgcache=" + filepath.Join(debs, "pkgcache.bin"), "-o", "Dir::Cache::srcpkgcache=",
 		"-o", "APT::Sandbox::User=", "-o", "APT::Get::AllowUnauthenticated=false"}, args...)
 }
 

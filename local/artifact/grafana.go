@@ -3,6 +3,7 @@ package artifact
 import (
 	"context"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,7 +55,7 @@ func (b *Builder) grafanaServer() Recipe {
 				}
 			}
 			job.Step("building")
-			return job.Run(ctx, Command{Dir: src, Env: env, Args: []string{"go", "build", "-buildvcs=false", "-trimpath", "-tags", "oss",
+			return job.Run(ctx, Command{Dir: src, Env: env, Args: []string{"go", "build", "-buildvcs=false", "-tags", "oss",
 				"-ldflags", "-s -w -X main.version=" + grafanaVersion, "-o", filepath.Join(job.Dir, "grafana"), "./pkg/cmd/grafana"}})
 		},
 	}
@@ -173,6 +175,48 @@ func findNode() (string, error) {
 // registry, and versions of them that the registry has.
 var byAddress = map[string]string{"tether-drop": "1.4.2", "xlsx": "0.18.5"}
 
+// workspaces are the parts of the repository that the page is made of. The others
+// are for Grafana's developers.
+var workspaces = []string{"packages/grafana-data", "packages/grafana-e2e-selectors", "packages/grafana-runtime", "packages/grafana-schema", "packages/grafana-ui"}
+
+// buildTools are the development dependencies that a build runs. The others, for
+// tests, checks and documentation, are three quarters of all there is to download.
+var buildTools = []string{"@babel/runtime", "@grafana/tsconfig", "autoprefixer", "blob-polyfill", "browserslist", "common-tags", "copy-webpack-plugin",
+	"css-loader", "css-minimizer-webpack-plugin", "csstype", "esbuild", "esbuild-loader", "esbuild-plugin-browserslist", "expose-loader", "html-loader",
+	"html-webpack-plugin", "lodash", "mini-css-extract-plugin", "ngtemplate-loader", "postcss", "postcss-loader", "react", "react-dom",
+	"react-simple-compat", "rudder-sdk-js", "sass", "sass-loader", "style-loader", "webpack", "webpack-manifest-plugin", "webpack-merge"}
+
+// trimPackage rewrites a package.json: what is only for development goes, what has
+// an address gets a version. The lock file still decides all other versions.
+func trimPackage(file string, root bool) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(b, &fields); err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	for _, kind := range []string{"dependencies", "devDependencies"} {
+		list, _ := fields[kind].(map[string]any)
+		for name := range list {
+			if version, ok := byAddress[name]; ok {
+				list[name] = version
+			}
+			if kind == "devDependencies" && !slices.Contains(buildTools, name) {
+				delete(list, name)
+			}
+		}
+	}
+	if root {
+		fields["workspaces"] = map[string]any{"packages": workspaces}
+	}
+	if b, err = json.MarshalIndent(fields, "", "  "); err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(b, '\n'), 0o644)
+}
+
 // leftOut are scripts that a Go module leaves out, since they are in folders called
 // vendor. Only the parts of Grafana that are written for AngularJS run them, and
 // those are off; the build only wants them to be there.
@@ -180,11 +224,13 @@ var leftOut = []string{"bootstrap/bootstrap.js", "tagsinput/bootstrap-tagsinput.
 	"flot/jquery.flot.js", "flot/jquery.flot.dashes.js", "flot/jquery.flot.stackpercent.js", "flot/jquery.flot.selection.js", "flot/jquery.flot.time.js",
 	"flot/jquery.flot.fillbelow.js", "flot/jquery.flot.stack.js", "flot/jquery.flot.crosshair.js", "flot/jquery.flot.gauge.js"}
 
-// mendWebSource makes the three changes that the module's copy of the sources needs.
+// mendWebSource makes the changes that the module's copy of the sources needs.
 func mendWebSource(src string) error {
-	for name, version := range byAddress {
-		re := regexp.MustCompile(`("` + regexp.QuoteMeta(name) + `": )"https://[^"]*"`)
-		if err := edit(filepath.Join(src, "package.json"), re, `$1"`+version+`"`); err != nil {
+	if err := trimPackage(filepath.Join(src, "package.json"), true); err != nil {
+		return err
+	}
+	for _, w := range workspaces {
+		if err := trimPackage(filepath.Join(src, w, "package.json"), false); err != nil {
 			return err
 		}
 	}

@@ -29,6 +29,72 @@ func TestPackagesAreReadFromWhatAptPrints(t *testing.T) {
 	}
 }
 
+// A new machine has no lists of packages.
+func TestEmptyPackageListsAreRenewed(t *testing.T) {
+	bin, mark := t.TempDir(), filepath.Join(t.TempDir(), "updated")
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	script(t, filepath.Join(bin, "apt-get"), `
+if [ "$1" = update ]; then touch `+mark+`; exit; fi
+if [ ! -e `+mark+` ]; then echo "E: Unable to locate package runc" >&2; exit 100; fi
+case "$*" in *--print-uris*) echo "'http://mirror/runc_1_amd64.deb' runc_1_amd64.deb 1 MD5Sum:1";; esac`)
+	script(t, filepath.Join(bin, "dpkg-deb"), `mkdir -p "$3/usr/sbin"; echo "$2" > "$3/usr/sbin/runc"`)
+	b := newBuilderForTest(t)
+	r := b.debian("system", "packages", packages{Want: []string{"runc"}, Links: map[string]string{"usr/sbin/run": "runc"}})
+	dir, err := b.store.Ensure(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "usr/sbin/run"))
+	if want := filepath.Join(b.cfg.Cache, "debs", "runc_1_amd64.deb") + "\n"; err != nil || string(got) != want {
+		t.Errorf("unpacked %q, %v, want %q", got, err, want)
+	}
+}
+
+func TestGrafanasDevelopersToolsAreNotDownloaded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "package.json")
+	before := `{"name":"grafana","workspaces":{"packages":["packages/*"]},"dependencies":{"react":"17.0.2","xlsx":"https://elsewhere/xlsx.tgz"},"devDependencies":{"jest":"29.3.1","webpack":"5.76.0"}}`
+	if err := os.WriteFile(file, []byte(before), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := trimPackage(file, false); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{
+  "dependencies": {
+    "react": "17.0.2",
+    "xlsx": "0.18.5"
+  },
+  "devDependencies": {
+    "webpack": "5.76.0"
+  },
+  "name": "grafana",
+  "workspaces": {
+    "packages": [
+      "packages/*"
+    ]
+  }
+}
+`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWhatABrowserAsksForIsInTheImage(t *testing.T) {
+	for path, want := range map[string]bool{
+		"public/build/app.1234.js": true, "public/build/app.1234.js.map": false, "public/views/index.html": true, "public/img/grafana_icon.svg": true,
+		"public/app/plugins/panel/graph/plugin.json": true, "public/app/plugins/panel/graph/graph.ts": false, "public/app/core/app.js": false,
+	} {
+		if got := servedFile(path); got != want {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+}
+
 func TestSchemaHasItsVersionAndNothingElseChanges(t *testing.T) {
 	got, err := stampSchema([]byte("{\n  \"name\": \"kubernetes\",\n  \"url\": \"a<b&c\",\n  \"types\": {\"n\": 1.0}\n}\n"), "4.29.0")
 	if err != nil {
