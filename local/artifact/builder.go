@@ -161,6 +161,9 @@ func (b *Builder) Ensure(ctx context.Context, w Want) (Have, error) {
 	return have, nil
 }
 
+// Clean deletes all that was built or downloaded.
+func (b *Builder) Clean(ctx context.Context) error { return b.store.Clean(ctx) }
+
 func firstOf(a, b string) string {
 	if a != "" {
 		return a

@@ -39,7 +39,7 @@ func (p packages) links() string {
 // package database is neither changed nor asked what is there already.
 func (b *Builder) debian(name, title string, p packages) Recipe {
 	return Recipe{
-		Name: name, Title: title, Key: Hash(append(append([]string{runtime.GOARCH, hostRelease(), "3", p.links()}, p.Want...), p.Without...)...),
+		Name: name, Title: title, Key: Hash(append(append([]string{runtime.GOARCH, hostRelease(), "4", p.links()}, p.Want...), p.Without...)...),
 		Cost: 15 * time.Second, Space: 1 << 30,
 		Build: func(ctx context.Context, job *Job) error {
 			for _, tool := range []string{"apt-get", "dpkg-deb"} {
@@ -47,12 +47,12 @@ func (b *Builder) debian(name, title string, p packages) Recipe {
 					return fmt.Errorf("%s is not here: the local cluster takes its parts from the packages of Debian or Ubuntu and works on those systems: %w", tool, err)
 				}
 			}
-			debs := filepath.Join(b.cfg.Cache, "debs")
+			debs := filepath.Join(b.cfg.Cache, debsName)
 			if err := os.MkdirAll(filepath.Join(debs, "partial"), 0o755); err != nil {
 				return fmt.Errorf("make the folder for packages: %w", err)
 			}
 			// apt-get gives up at once where another one is at work in its folder.
-			l := flock.New(filepath.Join(debs, ".lock"))
+			l := flock.New(filepath.Join(debs, lockName))
 			if _, err := l.TryLockContext(ctx, 200*time.Millisecond); err != nil {
 				return fmt.Errorf("wait for another download of packages: %w", err)
 			}
@@ -100,7 +100,8 @@ func hostRelease() string {
 func downloadPackages(ctx context.Context, job *Job, debs string, p packages) ([]string, error) {
 	try := func() ([]string, error) {
 		job.Step("downloading")
-		list, err := job.Output(ctx, Command{Args: aptGet(debs, append([]string{"--print-uris", "install"}, p.Want...)...)})
+		// apt-get names only what it would download, so it is asked over an empty folder.
+		list, err := job.Output(ctx, Command{Args: aptGet(filepath.Join(job.Work, "empty"), append([]string{"--print-uris", "install"}, p.Want...)...)})
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +127,7 @@ func downloadPackages(ctx context.Context, job *Job, debs string, p packages) ([
 func aptGet(debs string, args ...string) []string {
 	return append([]string{"apt-get", "--yes", "--no-install-recommends",
 		"-o", "Dir::State::status=/dev/null", "-o", "Dir::Cache::archives=" + debs, "-o", "Debug::NoLocking=true",
-		"-o", "Dir::Cache::pkgcache=" + filepath.Join(debs, "pkgcache.bin"), "-o", "Dir::Cache::srcpkgcache=",
+		"-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
 		"-o", "APT::Sandbox::User=", "-o", "APT::Get::AllowUnauthenticated=false"}, args...)
 }
 

@@ -118,7 +118,7 @@ func copyTree(from, to string) error {
 // grafanaWeb is the web page and the files that the server reads.
 func (b *Builder) grafanaWeb() Recipe {
 	return Recipe{
-		Name: "grafana-web", Title: "Grafana web page", Key: Hash(grafanaCommit, webpackDriver, "1"), Cost: 6 * time.Minute, Space: 5 << 30,
+		Name: "grafana-web", Title: "Grafana web page", Key: Hash(grafanaCommit, webpackDriver, "1"), Cost: 4 * time.Minute, Space: 5 << 30,
 		Build: func(ctx context.Context, job *Job) error {
 			node, err := findNode()
 			if err != nil {
@@ -155,7 +155,7 @@ func (b *Builder) grafanaWeb() Recipe {
 // yarnEnv keeps what yarn downloads in the cache, for a build that was interrupted.
 func (b *Builder) yarnEnv() []string {
 	return []string{
-		"YARN_GLOBAL_FOLDER=" + filepath.Join(b.cfg.Cache, "npm"), "YARN_ENABLE_GLOBAL_CACHE=true",
+		"YARN_GLOBAL_FOLDER=" + filepath.Join(b.cfg.Cache, npmName), "YARN_ENABLE_GLOBAL_CACHE=true",
 		// Two libraries are named by address in the lock file; the registry has them by version.
 		"YARN_ENABLE_IMMUTABLE_INSTALLS=false",
 		"YARN_ENABLE_TELEMETRY=false", "YARN_ENABLE_PROGRESS_BARS=false", "YARN_ENABLE_COLORS=false",

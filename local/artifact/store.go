@@ -100,7 +100,7 @@ func (s *Store) dir(r Recipe) string { return filepath.Join(s.Dir, r.Name, r.Key
 
 // lock takes the lock of the recipe's name, and says so when it has to wait.
 func (s *Store) lock(ctx context.Context, r Recipe) (func(), error) {
-	l := flock.New(filepath.Join(s.Dir, r.Name, ".lock"))
+	l := flock.New(filepath.Join(s.Dir, r.Name, lockName))
 	ok, err := l.TryLock()
 	if err == nil && !ok {
 		s.Progress.Note("%s: another run is building it, waiting for that", r.Title)
@@ -131,6 +131,50 @@ func (s *Store) clear(r Recipe) error {
 	}
 	return nil
 }
+
+// Clean deletes everything that was built or downloaded. Only folders that a Store
+// makes are touched, since a user may have named any folder as the cache. Go's own
+// build cache stays.
+func (s *Store) Clean(ctx context.Context) error {
+	all, err := os.ReadDir(s.Dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look into the cache: %w", err)
+	}
+	for _, e := range all {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		path := filepath.Join(s.Dir, e.Name())
+		switch lock := filepath.Join(path, lockName); {
+		case exists(lock):
+			l := flock.New(lock)
+			if ok, err := l.TryLock(); err != nil || !ok {
+				return errors.Join(fmt.Errorf("another run is at work in %s; wait for it, then run the same command again", path), err)
+			}
+			err = removeAll(path)
+			if e := l.Unlock(); e != nil && err == nil {
+				err = e
+			}
+		case e.Name() == logName || e.Name() == npmName:
+			err = removeAll(path)
+		}
+		if err != nil {
+			return fmt.Errorf("empty the cache: %w", err)
+		}
+	}
+	return nil
+}
+
+// Names in the cache that are no artifacts.
+const (
+	lockName = ".lock" // in every folder that a Store or a download works in
+	logName  = "log"
+	npmName  = "npm"
+	debsName = "debs"
+)
 
 // temporary begins the names of folders that are being built.
 const temporary = "making-"
@@ -176,7 +220,7 @@ func (s *Store) build(ctx context.Context, r Recipe) (err error) {
 }
 
 func (s *Store) openLog(r Recipe) (*os.File, error) {
-	dir := filepath.Join(s.Dir, "log")
+	dir := filepath.Join(s.Dir, logName)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of build logs: %w", err)
 	}

@@ -289,6 +289,25 @@ func TestOldKeysAreKeptAWeek(t *testing.T) {
 	}
 }
 
+func TestCleanDeletesOnlyWhatWasBuilt(t *testing.T) {
+	s, _ := newStore(t)
+	var builds atomic.Int32
+	if _, err := s.Ensure(t.Context(), writes("tool", &builds)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(s.Dir, "holiday pictures"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.Clean(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"holiday pictures"}, folders(t, s.Dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Ctrl-C must not leave compilers running.
 func TestInterruptEndsThePrograms(t *testing.T) {
 	s, _ := newStore(t)
