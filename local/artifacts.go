@@ -14,17 +14,21 @@ import (
 
 // newBuilder makes the builder that a command's flags and environment ask for.
 func newBuilder(cmd *cobra.Command) (*artifact.Builder, error) {
-	repo, err := cmd.Flags().GetString("repo")
+	repo, err := repoFolder(cmd)
 	if err != nil {
 		return nil, err
 	}
-	if repo == "" {
-		if repo, err = artifact.FindRepo("."); err != nil {
-			return nil, err
-		}
-	}
 	out := os.Stderr
 	return artifact.New(artifact.Config{Repo: repo, Progress: artifact.NewProgress(out, term.IsTerminal(int(out.Fd())))})
+}
+
+// repoFolder is the repository that a command works on.
+func repoFolder(cmd *cobra.Command) (string, error) {
+	repo, err := cmd.Flags().GetString("repo")
+	if err != nil || repo != "" {
+		return repo, err
+	}
+	return artifact.FindRepo(".")
 }
 
 func newToolsCommand() *cobra.Command {

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"velodrome/local/cluster"
 )
 
 func main() {
@@ -33,6 +35,19 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().String("repo", "", "the repository (default: the one that the current folder is in)")
-	root.AddCommand(newToolsCommand(), newImagesCommand())
+	root.AddCommand(
+		newUpCommand(), newPreviewCommand(), newDownCommand(), newStatusCommand(), newLogsCommand(),
+		newEnvCommand(), newCleanCommand(), newToolsCommand(), newImagesCommand(), newHelperCommand(),
+	)
 	return root
+}
+
+// newHelperCommand is what this program runs itself as, in the background.
+func newHelperCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                cluster.Helper,
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE:               func(_ *cobra.Command, args []string) error { return cluster.RunHelper(args) },
+	}
 }
