@@ -81,7 +81,7 @@ func (a Address) CreationTimestamp() string {
 
 // LabelFingerprint changes with each change of the labels.
 func (a Address) LabelFingerprint() (string, error) {
-	b, err := json.Marshal(a.Labels)
+	b, err := json.Marshal(nonNil(a.Labels))
 	if err != nil {
 		return "", fmt.Errorf("encode the labels of %s: %w", a.ID(), err)
 	}
