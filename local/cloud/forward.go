@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"velodrome/local/gcp"
 )
 
 // dialPatience is how long a connection from the host may take to reach the
@@ -24,16 +26,6 @@ type Forward struct {
 	Address string `json:"address"` // of the load balancer, with port
 	Host    string `json:"host"`    // on the host's loopback, with port
 	Err     string `json:"err,omitempty"`
-}
-
-// Loopback is the host's address of a load balancer: A.B.C.D is at 127.B.C.D, so
-// that several can have the same port.
-func Loopback(ip net.IP) (net.IP, error) {
-	four := ip.To4()
-	if four == nil {
-		return nil, fmt.Errorf("%s is no IPv4 address", ip)
-	}
-	return net.IPv4(127, four[1], four[2], four[3]).To4(), nil
 }
 
 // forwarder holds the listeners on the host.
@@ -63,12 +55,12 @@ func newForwarder(network Network, offset int, changed func([]Forward)) *forward
 func (f *forwarder) set(service string, ip net.IP, ports []int) error {
 	want := map[string]string{}
 	if len(ports) > 0 {
-		host, err := Loopback(ip)
+		host, err := gcp.Loopback(ip.String())
 		if err != nil {
 			return err
 		}
 		for _, p := range ports {
-			want[net.JoinHostPort(host.String(), strconv.Itoa(p+f.offset))] = net.JoinHostPort(ip.String(), strconv.Itoa(p))
+			want[net.JoinHostPort(host, strconv.Itoa(p+f.offset))] = net.JoinHostPort(ip.String(), strconv.Itoa(p))
 		}
 	}
 	f.mu.Lock()

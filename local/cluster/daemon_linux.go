@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
-	"sync"
 	"syscall"
 	"time"
 
@@ -120,13 +119,13 @@ func runDaemon(cfg Config) error {
 	select {
 	case <-ctx.Done():
 	case end := <-init.done:
-		init.done <- end
-		result = fmt.Errorf("pid 1 of the cluster has ended: %w", end)
-		if end == nil {
-			result = errors.New("pid 1 of the cluster has ended")
+		init.done <- end // for init.end
+		result = errors.New("pid 1 of the cluster has ended")
+		if end != nil {
+			result = fmt.Errorf("%w: %w", result, end)
 		}
 	case err := <-served:
-		served <- err
+		served <- err // for below
 		result = err
 	}
 	cancel()
@@ -158,22 +157,16 @@ func prepare(cfg Config) error {
 type initProcess struct {
 	pid  int
 	done chan error // gets its end, once
-	stop chan struct{}
-	once sync.Once
 }
 
 // startInit starts pid 1. The kernel kills it when the thread that started it ends,
 // so that one is kept for nothing else.
 func startInit(cfg Config) (*initProcess, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find this program: %w", err)
-	}
-	p := &initProcess{done: make(chan error, 1), stop: make(chan struct{})}
+	p := &initProcess{done: make(chan error, 1)}
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		cmd := exec.Command(self, Helper, "init", cfg.path(configFile))
+		cmd := exec.Command(selfPath, Helper, "init", cfg.path(configFile))
 		cmd.Stdout, cmd.Stderr, cmd.Dir = os.Stdout, os.Stderr, "/"
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,

@@ -164,14 +164,16 @@ func (s *supervisor) runOnce(ctx context.Context, p part, restarts int) (string,
 		return describe(status), nil
 	case <-ctx.Done():
 	}
-	_ = unix.Kill(pid, unix.SIGTERM) // it may just have ended
-	select {
-	case status := <-done:
-		return describe(status), nil
-	case <-time.After(partsPatience):
-		_ = unix.Kill(pid, unix.SIGKILL)
-		return describe(<-done), nil
+	if p.Gentle {
+		_ = unix.Kill(pid, unix.SIGTERM) // it may just have ended
+		select {
+		case status := <-done:
+			return describe(status), nil
+		case <-time.After(partsPatience):
+		}
 	}
+	_ = unix.Kill(pid, unix.SIGKILL) // it may just have ended
+	return describe(<-done), nil
 }
 
 // update changes the status of a part and writes the whole for others to read.

@@ -13,6 +13,9 @@ type part struct {
 	// Needs names what must be there before it is started: starting a part that then
 	// only polls for another costs the other one the processor.
 	Needs []need
+	// Gentle parts write files of their own and are asked to end; the others keep all
+	// that they know in etcd and are ended at once.
+	Gentle bool
 }
 
 // need is something that a part waits for before it starts.
@@ -55,8 +58,12 @@ func parts(cgroup string) []part {
 			Env: []string{"GOGC=75", "GOMEMLIMIT=" + memory},
 		}
 	}
+	gentle := func(p part) part {
+		p.Gentle = true
+		return p
+	}
 	return []part{
-		kube("etcd", "256MiB", nil,
+		gentle(kube("etcd", "256MiB", nil,
 			"--name=default",
 			"--data-dir="+insideState+"/etcd",
 			"--listen-client-urls="+etcdURL,
@@ -70,7 +77,7 @@ func parts(cgroup string) []part {
 			"--unsafe-no-fsync",
 			"--snapshot-count=10000",
 			"--log-level=warn",
-		),
+		)),
 		kube("kube-apiserver", "700MiB", nil,
 			"--etcd-servers="+etcdURL,
 			"--bind-address=0.0.0.0",
@@ -93,8 +100,9 @@ func parts(cgroup string) []part {
 			"--profiling=false",
 		),
 		{
-			Name: "containerd",
-			Args: []string{insideRoot + "/usr/bin/containerd", "--config=" + insideEtc + "/containerd.toml"},
+			Name:   "containerd",
+			Args:   []string{insideRoot + "/usr/bin/containerd", "--config=" + insideEtc + "/containerd.toml"},
+			Gentle: true,
 		},
 		kube("kube-controller-manager", "200MiB", []need{needAPI},
 			"--kubeconfig="+insideEtc+"/controller-manager.kubeconfig",

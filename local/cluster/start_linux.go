@@ -85,6 +85,9 @@ func Start(ctx context.Context, cfg Config) error {
 	return waitUntilReady(ctx, cfg)
 }
 
+// selfPath is this program, even when its file has been replaced or removed.
+const selfPath = "/proc/self/exe"
+
 // makeState makes the folders that others write to.
 func makeState(cfg Config) error {
 	for _, d := range []string{"logs", "etcd", "volumes", "pods", "kubelet", "containerd"} {
@@ -185,11 +188,7 @@ func spawnDaemon(cfg Config) error {
 		return fmt.Errorf("open the daemon's log: %w", err)
 	}
 	defer func() { _ = log.Close() }() // the daemon has it
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
-	}
-	cmd := exec.Command(self, Helper, "daemon", cfg.path(configFile))
+	cmd := exec.Command(selfPath, Helper, "daemon", cfg.path(configFile))
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -250,7 +249,7 @@ func waitForNode(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
-	if err := step("the node", nodeReady(client, time.Now())); err != nil {
+	if err := step("the node", nodeReady(client, cfg)); err != nil {
 		return err
 	}
 	return step("cluster DNS", dnsAnswers(cfg))
@@ -276,14 +275,19 @@ func apiAnswers(cfg Config) func(context.Context) bool {
 
 // nodeReady tells whether the node is Ready and has said so in this run: what etcd
 // remembers of the last run does not count.
-func nodeReady(client kubernetes.Interface, _ time.Time) func(context.Context) bool {
+func nodeReady(client kubernetes.Interface, cfg Config) func(context.Context) bool {
 	return func(ctx context.Context) bool {
+		kubelet := readParts(cfg)["kubelet"]
+		if kubelet.PID == 0 {
+			return false
+		}
 		node, err := client.CoreV1().Nodes().Get(ctx, nodeName, metav1.GetOptions{})
 		if err != nil {
 			return false
 		}
 		return slices.ContainsFunc(node.Status.Conditions, func(c v1.NodeCondition) bool {
-			return c.Type == v1.NodeReady && c.Status == v1.ConditionTrue
+			return c.Type == v1.NodeReady && c.Status == v1.ConditionTrue &&
+				!c.LastHeartbeatTime.Time.Before(kubelet.Since.Truncate(time.Second))
 		})
 	}
 }
