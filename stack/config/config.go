@@ -19,7 +19,7 @@ import (
 // Settings of the stack that messages name.
 const (
 	// PathSetting is the setting that holds the path of config.yaml.
-	PathSetting = "velodrome:config"
+	PathSetting = "velodrome:configFile"
 
 	// OnlySetting is the setting that holds the projects of the stack.
 	OnlySetting = "velodrome:projects"

@@ -161,8 +161,11 @@ func completion(got string, words []string) string {
 	return best
 }
 
+var separators = strings.NewReplacer("-", "", "_", "", ".", "", " ", "")
+
+// plain is a word without what people mix up in keys.
 func plain(word string) string {
-	return strings.ToLower(strings.NewReplacer("-", "", "_", "", ".", "", " ", "").Replace(word))
+	return strings.ToLower(separators.Replace(word))
 }
 
 // edits counts the insertions, deletions, replacements and swaps of neighbours

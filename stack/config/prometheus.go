@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/prometheus/common/promslog"
@@ -76,7 +77,7 @@ func checkPrometheus(text string) (found, warned []remark) {
 	if fault != nil {
 		return []remark{*fault}, nil
 	}
-	p := &promCheck{text: text, tree: tree, budget: 4 << 20}
+	p := &promCheck{text: text, tree: tree, budget: searchBudget}
 	p.references(tree)
 	p.load()
 	return p.found, p.warned
@@ -96,11 +97,24 @@ func promTree(text string) (*yaml.Node, *remark) {
 	if root.Kind != yaml.MappingNode {
 		return nil, &remark{placeOf(root), "must be a map, begun by global: or scrape_configs:, and is " + kindOf(root)}
 	}
+	if countNodes(root) > maxPromNodes {
+		return nil, &remark{placeOf(root), fmt.Sprintf("has more than %d keys and values, give long lists of targets by http_sd_configs", maxPromNodes)}
+	}
 	if n := tooManyRepeats(root); n != nil {
 		return nil, &remark{placeOf(n), fmt.Sprintf("regular expressions up to here repeat more than %d times, write smaller numbers in {}", maxRepeats)}
 	}
 	return root, nil
 }
+
+const (
+	// maxPromNodes bounds the keys and values of a prometheus.yml: ten times
+	// what a hundred jobs with relabelling need.
+	maxPromNodes = 10_000
+
+	// searchBudget bounds the search for the places of errors, in keys and
+	// values read; beyond it an error has the place of what holds it.
+	searchBudget = 40_000
+)
 
 // maxRepeats bounds what the repetitions {n} of all regular expressions unfold
 // to: each costs memory when the expression is compiled.
@@ -132,12 +146,20 @@ func tooManyRepeats(root *yaml.Node) *yaml.Node {
 	return over
 }
 
+func countNodes(n *yaml.Node) int {
+	count := 0
+	eachNode(n, func(*yaml.Node) { count++ })
+	return count
+}
+
 func eachNode(n *yaml.Node, visit func(*yaml.Node)) {
 	visit(n)
 	for _, c := range n.Content {
 		eachNode(c, visit)
 	}
 }
+
+type nodeSet map[*yaml.Node]bool
 
 // promCheck looks for the places of a prometheus.yml's faults. The parser names
 // a line for some of them, and stops at the others.
@@ -146,7 +168,7 @@ type promCheck struct {
 	tree   *yaml.Node
 	found  []remark
 	warned []remark
-	budget int // bytes that may still be parsed in the search
+	budget int // keys and values that may still be read in the search
 }
 
 // insteadOfFile is what to write where a key names a file: none is in the pod.
@@ -202,7 +224,7 @@ func (p *promCheck) add(n *yaml.Node, message string) {
 // at, so that the user sees every fault at once.
 func (p *promCheck) load() {
 	const most = 20
-	cut := map[*yaml.Node]bool{}
+	cut := nodeSet{}
 	text, lines := p.text, linesOf(p.tree, p.tree)
 	for range most {
 		err := p.parse(text)
@@ -212,12 +234,12 @@ func (p *promCheck) load() {
 		culprits := p.named(errorLines(err), lines)
 		if culprits == nil {
 			culprit := p.search(err)
-			culprits = []*yaml.Node{culprit}
+			culprits = nodeSet{culprit: true}
 			if !cut[culprit] { // else it is our own removal that it suffers from
 				p.add(culprit, promMessage(err.Error()))
 			}
 		}
-		if !remove(p.tree, culprits, cut) || p.budget <= 0 {
+		if !remove(p.tree, culprits, cut) || p.budget <= 0 || len(p.found) > maxFaults {
 			return
 		}
 		var renderErr error
@@ -229,7 +251,7 @@ func (p *promCheck) load() {
 
 // parse is Prometheus's own parser.
 func (p *promCheck) parse(text string) (err error) {
-	p.budget -= len(text)
+	p.budget -= 20 + countNodes(p.tree)
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the parser gave up: %v", r)
@@ -265,9 +287,9 @@ func errorLines(err error) []lineError {
 }
 
 // named reports errors that have a line, and returns what is at fault there.
-func (p *promCheck) named(found []lineError, lines map[int][]*yaml.Node) []*yaml.Node {
-	var culprits []*yaml.Node
-	for _, e := range found {
+func (p *promCheck) named(found []lineError, lines map[int][]*yaml.Node) nodeSet {
+	var culprits nodeSet
+	for _, e := range found[:min(len(found), 2*maxFaults)] {
 		word := ""
 		if m := promField.FindStringSubmatch(e.message); m != nil {
 			word = m[1]
@@ -284,7 +306,10 @@ func (p *promCheck) named(found []lineError, lines map[int][]*yaml.Node) []*yaml
 			culprit = nodes[i]
 		}
 		p.add(culprit, promMessage(e.message))
-		culprits = append(culprits, culprit)
+		if culprits == nil {
+			culprits = nodeSet{}
+		}
+		culprits[culprit] = true
 	}
 	return culprits
 }
@@ -318,7 +343,7 @@ func fieldMessage(field string) string {
 }
 
 // promFields are the keys that Prometheus knows, at any place.
-func promFields() []string {
+var promFields = sync.OnceValue(func() []string {
 	names := map[string]bool{"static_configs": true, "dns_sd_configs": true, "http_sd_configs": true}
 	collect(reflect.TypeFor[promconfig.Config](), names, map[reflect.Type]bool{})
 	out := make([]string, 0, len(names))
@@ -327,7 +352,7 @@ func promFields() []string {
 	}
 	slices.Sort(out)
 	return out
-}
+})
 
 func collect(t reflect.Type, names map[string]bool, seen map[reflect.Type]bool) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
@@ -403,7 +428,7 @@ func (p *promCheck) fails(with error) bool {
 
 // remove takes nodes out of a tree, each with its key or its value, and marks
 // what they were in. It tells whether there was anything to take out.
-func remove(n *yaml.Node, culprits []*yaml.Node, cut map[*yaml.Node]bool) bool {
+func remove(n *yaml.Node, culprits, cut nodeSet) bool {
 	unit := 1
 	if n.Kind == yaml.MappingNode {
 		unit = 2
@@ -411,7 +436,7 @@ func remove(n *yaml.Node, culprits []*yaml.Node, cut map[*yaml.Node]bool) bool {
 	removed := false
 	var kept []*yaml.Node
 	for entry := range slices.Chunk(n.Content, unit) {
-		if slices.ContainsFunc(entry, func(c *yaml.Node) bool { return slices.Contains(culprits, c) }) {
+		if slices.ContainsFunc(entry, func(c *yaml.Node) bool { return culprits[c] }) {
 			removed, cut[n] = true, true
 			continue
 		}

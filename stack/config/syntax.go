@@ -20,8 +20,12 @@ const (
 	maxBytes = 1 << 20
 
 	// maxNodes bounds the keys and values of the file, with every alias
-	// counted as what it stands for.
-	maxNodes = 200_000
+	// counted as what it stands for. A thousand projects have some 20,000.
+	maxNodes = 50_000
+
+	// maxMarks bounds the characters that can begin a key or a value, which is
+	// known before any is read. Some of them stand in texts.
+	maxMarks = 2 * maxNodes
 
 	// maxDepth bounds how deep they lie in each other; a real file needs 12.
 	maxDepth = 64
@@ -34,6 +38,10 @@ func parseYAML(f *faults, data []byte) *yaml.Node {
 		return nil
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if at, ok := tooManyMarks(data); ok {
+		f.add(at, "bounds", fmt.Sprintf("the file has more than %d keys and values up to here, make it smaller", maxMarks))
+		return nil
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, next yaml.Node
 	if err := decodeNode(dec, &doc); errors.Is(err, io.EOF) {
@@ -57,6 +65,27 @@ func parseYAML(f *faults, data []byte) *yaml.Node {
 		return nil
 	}
 	return doc.Content[0]
+}
+
+// tooManyMarks keeps away what would take the YAML library long to read.
+func tooManyMarks(data []byte) (place, bool) {
+	marks, line, begin := 0, 1, 0
+	for i, b := range data {
+		switch b {
+		case '\n':
+			line, begin = line+1, i+1
+		case ',', '[', '{', '?':
+			marks++
+		case ':', '-':
+			if i+1 == len(data) || data[i+1] == ' ' || data[i+1] == '\n' {
+				marks++
+			}
+		}
+		if marks > maxMarks {
+			return place{line, 1 + utf8.RuneCount(data[begin:i])}, true
+		}
+	}
+	return place{}, false
 }
 
 // decodeNode turns a panic of the YAML library, which has had several, into an
