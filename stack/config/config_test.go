@@ -85,7 +85,7 @@ func TestOldFileWorksUnchanged(t *testing.T) {
 	}
 	same(t, "names", names, []string{"beam", "istio", "kubernetes", "tensorflow"})
 	same(t, "projects", got, map[string]old{
-		"kubernetes": {"104.197.200.129", "UA-82843984-5", true},
+		"kubernetes": {"104.197.200.129", "UA-12345678-9", true},
 		"istio":      {"130.211.224.127", "", false},
 		"tensorflow": {"104.155.152.163", "", false},
 		"beam":       {"", "", false},

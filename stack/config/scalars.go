@@ -68,7 +68,7 @@ var (
 	hostPortGrammar   = Grammar{str, `^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?:[0-9]{1,5}$`, []string{"smtp.sendgrid.net:2525"}}
 	addressGrammar    = Grammar{str, `^[^@\s<>"]+@[^@\s<>"]+$`, []string{"grafana@k8s.io"}}
 	textGrammar       = Grammar{str, `^[^\u0000-\u001f\u007f]*$`, []string{"apikey"}}
-	analyticsGrammar  = Grammar{[]string{"string", "null"}, `^[A-Za-z0-9-]{0,64}$`, []string{"UA-82843984-5", "G-ABC1234567"}}
+	analyticsGrammar  = Grammar{[]string{"string", "null"}, `^[A-Za-z0-9-]{0,64}$`, []string{"UA-12345678-9", "G-ABC1234567"}}
 
 	domainRE     = regexp.MustCompile(domainGrammar.Pattern)
 	quantityRE   = regexp.MustCompile(quantityPattern)
@@ -439,7 +439,7 @@ func (AnalyticsID) Grammar() Grammar { return analyticsGrammar }
 
 func (a *AnalyticsID) set(text string) error {
 	if !analyticsRE.MatchString(text) {
-		return errors.New(`is not an id of Google Analytics, give one such as "UA-82843984-5" or "G-ABC1234567", or nothing`)
+		return errors.New(`is not an id of Google Analytics, give one such as "UA-12345678-9" or "G-ABC1234567", or nothing`)
 	}
 	*a = AnalyticsID(text)
 	return nil

@@ -151,7 +151,7 @@ type Prometheus struct {
 // Grafana is the part of a site that people see.
 type Grafana struct {
 	// GoogleAnalyticsUAID is the id under which Google Analytics counts the
-	// visits to the site, such as `UA-82843984-5` or `G-ABC1234567`. Default
+	// visits to the site, such as `UA-12345678-9` or `G-ABC1234567`. Default
 	// (absent, empty or null): none are counted.
 	GoogleAnalyticsUAID AnalyticsID `yaml:"google-analytics-uaid" json:"google-analytics-uaid,omitempty"`
 
