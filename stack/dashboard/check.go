@@ -45,13 +45,18 @@ func (c *checker) faultf(at int, format string, args ...any) {
 	c.faults = append(c.faults, fault{at, fmt.Sprintf(format, args...)})
 }
 
+// maxFaults is how many faults of one file are told one by one.
+const maxFaults = 100
+
 // errors returns the faults in the order of the file.
-func (c *checker) errors() []error {
+func (c *checker) errors() (errs []error) {
 	slices.SortStableFunc(c.faults, func(a, b fault) int { return cmp.Compare(a.at, b.at) })
-	errs := make([]error, len(c.faults))
 	for i, f := range c.faults {
+		if i == maxFaults {
+			return append(errs, fmt.Errorf("%s: %d more faults", c.file, len(c.faults)-maxFaults))
+		}
 		line, column := place(c.raw, f.at)
-		errs[i] = fmt.Errorf("%s:%d:%d: %s", c.file, line, column, f.msg)
+		errs = append(errs, fmt.Errorf("%s:%d:%d: %s", c.file, line, column, f.msg))
 	}
 	return errs
 }
@@ -357,8 +362,12 @@ func (c *checker) target(s Source, t *node, what string) {
 	}
 }
 
-// names lists the declared variables.
+// names lists the declared variables, for a suggestion; not where there are too many to look through them for
+// each fault.
 func (c *checker) names() []string {
+	if len(c.variables) > maxNames {
+		return nil
+	}
 	var names []string
 	for name := range c.variables {
 		names = append(names, name)
@@ -396,10 +405,22 @@ func (c *checker) instead(uid, kind string) string {
 	return "; it has: " + c.known()
 }
 
+// maxNames and maxName bound the search for the name that was meant, since each fault of a large file asks for it.
+const (
+	maxNames = 200
+	maxName  = 200 // bytes
+)
+
 // nearest suggests the name that was probably meant, if one is near.
 func nearest(name string, names []string) string {
+	if len(name) > maxName {
+		return ""
+	}
 	best, bestDistance := "", max(2, len(name)/3)+1
 	for _, n := range names {
+		if len(n) > maxName {
+			continue
+		}
 		if d := distance(strings.ToLower(name), strings.ToLower(n)); d < bestDistance {
 			best, bestDistance = n, d
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 var update = flag.Bool("update", false, "write the messages of testdata/bad anew")
@@ -93,7 +94,7 @@ func TestPathsThatCannotBeRead(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	empty := filepath.Join(dir, "em[p]ty")
+	empty := filepath.Join(dir, "empty")
 	if err := os.Mkdir(empty, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -117,10 +118,56 @@ func TestPathsThatCannotBeRead(t *testing.T) {
 	}
 }
 
+func TestAFolderMayHaveAnyName(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), `a [b]* \d`)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "x.json"), []byte(`{"uid": "x", "title": "X"}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Load([]string{dir}, all); err != nil || len(got) != 1 {
+		t.Errorf("got %d dashboards, %v", len(got), err)
+	}
+}
+
 func TestAFileReachedTwiceCountsOnce(t *testing.T) {
 	got, err := Load([]string{"testdata/good/everything.json", "./testdata/good/"}, all)
 	if err != nil || len(got) != 1 {
 		t.Errorf("got %d dashboards, %v", len(got), err)
+	}
+}
+
+// TestALargeFileDoesNotTakeLong has files of nearly the largest size that are made to be slow; each takes some
+// hundred milliseconds at most, and the bound is wide.
+func TestALargeFileDoesNotTakeLong(t *testing.T) {
+	repeat := func(format string) string {
+		var b strings.Builder
+		for i := 0; b.Len() < maxSize-200; i++ {
+			if i > 0 {
+				b.WriteString(",")
+			}
+			fmt.Fprintf(&b, format, i)
+		}
+		return b.String()
+	}
+	brackets := strings.Repeat("(", maxSize-300)
+	for name, raw := range map[string]string{
+		"many keys":            `{"uid": "x", "title": "X", ` + repeat(`"k%d": 1`) + `}`,
+		"many variables":       `{"uid": "x", "title": "X", "templating": {"list": [` + repeat(`{"name": "v%[1]d", "type": "query", "query": "up{a=\"$w%[1]d\"}"}`) + `]}}`,
+		"many panels":          `{"uid": "x", "title": "X", "panels": [` + repeat(`{"title": "%d", "targets": [{"expr": "sum("}]}`) + `]}`,
+		"brackets in PromQL":   `{"uid": "x", "title": "X", "panels": [{"targets": [{"expr": "` + brackets + `"}]}]}`,
+		"brackets in InfluxQL": `{"uid": "x", "title": "X", "panels": [{"datasource": "influxdb-github", "targets": [{"query": "SELECT ` + brackets + `"}]}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			c := newChecker("x.json", []byte(raw), all, false)
+			c.dashboard()
+			c.errors()
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("took %s", took)
+			}
+		})
 	}
 }
 

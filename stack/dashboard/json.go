@@ -89,8 +89,9 @@ func (r *reader) value(depth int) (*node, error) {
 			return nil, &syntaxError{at, fmt.Sprintf("nested more than %d deep", maxDepth)}
 		}
 		n.kind = byte(t)
+		seen := map[string]bool{}
 		for r.dec.More() {
-			if err := r.child(n, depth); err != nil {
+			if err := r.child(n, seen, depth); err != nil {
 				return nil, err
 			}
 		}
@@ -110,8 +111,8 @@ func (r *reader) value(depth int) (*node, error) {
 	return n, nil
 }
 
-// child reads the next item of an array or the next member of an object.
-func (r *reader) child(n *node, depth int) error {
+// child reads the next item of an array or the next member of an object, whose keys so far are in seen.
+func (r *reader) child(n *node, seen map[string]bool, depth int) error {
 	if n.kind == '[' {
 		item, err := r.value(depth + 1)
 		n.items = append(n.items, item)
@@ -125,9 +126,10 @@ func (r *reader) child(n *node, depth int) error {
 	if !ok {
 		return &syntaxError{at, "not JSON: the key of an object is a string"}
 	}
-	if n.get(key) != nil {
+	if seen[key] {
 		return &syntaxError{at, fmt.Sprintf("key %q for the second time in one object", key)}
 	}
+	seen[key] = true
 	value, err := r.value(depth + 1)
 	n.members = append(n.members, member{key, at, value})
 	return err

@@ -28,6 +28,9 @@ var globals = map[string]string{
 	"__all_variables": "", "__url_time_range": "", "__searchFilter": "x",
 }
 
+// maxQuery is the most bytes that a query may have. The parsers call themselves for each bracket.
+const maxQuery = 20_000
+
 // guesses are values for variables that get theirs at run time; which kind fits depends on where they stand.
 var guesses = []string{"x", "5m", "1"}
 
@@ -72,6 +75,10 @@ func (c *checker) substitutions(at int, query, what string) ([]string, bool) {
 			open = true
 			return guess
 		})
+	}
+	if len(query) > maxQuery {
+		c.faultf(at, "%s: a query of more than %d bytes", what, maxQuery)
+		return nil, false
 	}
 	texts := []string{replace("")}
 	if !ok {

@@ -172,6 +172,12 @@ func TestAProjectGetsWhatItHasDataSourcesFor(t *testing.T) {
 					}
 				}
 				got = append(got, fmt.Sprintf("%s %d", d.UID, asking))
+				panels := decode(t, d).Panels
+				for i, p := range panels {
+					if p.Type == "row" && len(p.Panels) == 0 && (i+1 == len(panels) || panels[i+1].Type == "row") {
+						t.Errorf("%s: section %q is empty", d.UID, p.Title)
+					}
+				}
 				for _, uid := range absent {
 					if strings.Contains(string(d.JSON), `"`+uid+`"}`) {
 						t.Errorf("%s still names %s", d.UID, uid)
@@ -188,7 +194,7 @@ func TestAProjectGetsWhatItHasDataSourcesFor(t *testing.T) {
 func TestADashboardNamedOnPurposeIsNotCutToFit(t *testing.T) {
 	sources := less(all, "prometheus")
 	sources.Shipped = shippedFolder
-	_, err := Load([]string{filepath.Join(shippedFolder, "monitoring.json")}, sources)
+	_, err := Load([]string{shippedFolder, filepath.Join(shippedFolder, "monitoring.json")}, sources)
 	if err == nil {
 		t.Fatal("accepted")
 	}
