@@ -197,7 +197,9 @@ func (s *session) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.stack.Prepare(ctx, artifact.ImageRefs(have.Images)); err != nil {
+	images := artifact.ImageRefs(have.Images)
+	delete(images, "pause") // the cluster's own
+	if err := s.stack.Prepare(ctx, images); err != nil {
 		return err
 	}
 	return s.stack.ClearLock(ctx)

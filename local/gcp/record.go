@@ -139,7 +139,8 @@ func checkZone(z Zone) error {
 	if !nameRule.MatchString(z.Name) {
 		return invalid("Invalid value for 'entity.managedZone.name': '%s'", z.Name)
 	}
-	if z.DNSName == "." || !validName(z.DNSName) {
+	// The zone of all names (a private one, on Cloud DNS) is what a stack on one machine has.
+	if z.DNSName != "." && !validName(z.DNSName) {
 		return invalid("Invalid value for 'entity.managedZone.dnsName': '%s'", z.DNSName)
 	}
 	return nil
@@ -274,7 +275,7 @@ func (z *Zone) checkRecord(where string, r Record) error {
 
 // within tells whether a name belongs to a zone. Both end in a dot.
 func within(name, zone string) bool {
-	return name == zone || strings.HasSuffix(name, "."+zone)
+	return zone == "." || name == zone || strings.HasSuffix(name, "."+zone)
 }
 
 // validName tells whether a DNS name is complete (it ends in a dot), in lower
