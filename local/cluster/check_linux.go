@@ -21,8 +21,8 @@ const minSpace = 3 << 30
 var errNotRoot = errors.New("the local cluster needs root, for namespaces and mounts: run the command with sudo (sudo -E keeps your settings), or as root")
 
 // check finds, without changing anything, what a start cannot do without.
-func check(cfg Config) error {
-	if os.Geteuid() != 0 {
+func check(cfg Config, uid int) error {
+	if uid != 0 {
 		return errNotRoot
 	}
 	for _, need := range []struct{ path, from string }{
@@ -39,7 +39,7 @@ func check(cfg Config) error {
 		{filepath.Join(cfg.Root, "usr/sbin/xtables-nft-multi"), "containerd and its tools"},
 	} {
 		if _, err := os.Stat(need.path); err != nil {
-			return fmt.Errorf("%s are not built: no %s", need.from, need.path)
+			return fmt.Errorf("%s are not there: %w", need.from, err)
 		}
 	}
 	return nil
@@ -64,7 +64,11 @@ func checkSpace(dir string) error {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return fmt.Errorf("look at the disk of %s: %w", dir, err)
 	}
-	if free := st.Bavail * uint64(st.Bsize); free < minSpace {
+	return enough(dir, st.Bavail*uint64(st.Bsize))
+}
+
+func enough(dir string, free uint64) error {
+	if free < minSpace {
 		return fmt.Errorf("the disk of %s has %d MiB left, and the cluster needs %d: make room, or set VELODROME_STATE to a folder on another disk", dir, free>>20, minSpace>>20)
 	}
 	return nil

@@ -3,10 +3,9 @@ package cluster
 import (
 	"encoding/base64"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
-
-	"os"
 )
 
 // settings are the files that the parts read, by name below the folder etc of the
@@ -115,9 +114,9 @@ evictionHard:
   nodefs.available: 1%%
   nodefs.inodesFree: 1%%
   imagefs.available: 1%%
-# A pod that waits for another is tried again soon: this is somebody's own machine.
+# A program that gives up because another is not there yet is tried again soon.
 crashLoopBackOff:
-  maxContainerRestartPeriod: 10s
+  maxContainerRestartPeriod: 2s
 featureGates:
   KubeletCrashLoopBackOffMax: true
 `, nodeIP, insidePKI, cgroup, dnsServiceIP, clusterDomain, containerdSocket, insideState)
@@ -197,13 +196,12 @@ func writeSettings(cfg Config) error {
 // the plain names of iptables to a choice made at installation.
 func linkTools(cfg Config) error {
 	links := map[string]string{
-		"kubectl": filepath.Join(cfg.Bin, "kube"),
-		"xtables": filepath.Join(cfg.Root, xtablesFolder(cfg.Root)),
+		"kubectl": filepath.Join(cfg.Bin, "kube"), // for the host; the others are for the cluster
+		"xtables": insideRoot + "/" + xtablesFolder(cfg.Root),
 	}
 	for _, n := range []string{"iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"} {
 		links[n] = insideRoot + "/usr/sbin/xtables-nft-multi"
 	}
-	links["xtables"] = insideRoot + "/" + xtablesFolder(cfg.Root)
 	if err := os.MkdirAll(cfg.path("bin"), 0o755); err != nil {
 		return fmt.Errorf("make the folder of tools: %w", err)
 	}

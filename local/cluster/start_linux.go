@@ -49,7 +49,7 @@ func Start(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if err := check(cfg); err != nil {
+	if err := check(cfg, os.Geteuid()); err != nil {
 		return err
 	}
 	if err := makeState(cfg); err != nil {
