@@ -202,3 +202,32 @@ func TestPortOfDNSThatIsTakenIsTold(t *testing.T) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
+
+// FuzzRecordThatIsTakenCanBeSent: what the rules let in must not break an answer.
+func FuzzRecordThatIsTakenCanBeSent(f *testing.F) {
+	f.Add("www.example.test.", "A", 300, "203.0.113.1")
+	f.Add("*.example.test.", "TXT", 0, `"a;b" (c "`)
+	f.Add("_x.example.test.", "SRV", 1, "0 5 443 a.example.test.")
+	f.Add("a.example.test.", "MX", 1, "10 $ORIGIN")
+	f.Add("example.test.", "SOA", 1, "a. b. 1 2 3 4 5")
+	f.Fuzz(func(t *testing.T, name, typ string, ttl int, data string) {
+		z := Zone{Project: project, Name: "zone", DNSName: "example.test."}
+		r := Record{Name: name, Type: typ, TTL: ttl, Rrdatas: []string{data}}
+		if z.checkRecord("entity.change.additions[0]", r) != nil {
+			return
+		}
+		z.Records = []Record{r}
+		reply := new(dns.Msg)
+		reply.SetQuestion(name, dns.StringToType[typ])
+		if err := z.answer(reply, name, name, dns.StringToType[typ]); err != nil {
+			t.Fatalf("%+v cannot be answered: %v", r, err)
+		}
+		packed, err := reply.Pack()
+		if err != nil {
+			t.Fatalf("%+v cannot be sent: %v", r, err)
+		}
+		if err := new(dns.Msg).Unpack(packed); err != nil {
+			t.Fatalf("%+v cannot be read: %v", r, err)
+		}
+	})
+}
