@@ -67,7 +67,7 @@ var (
 	pluginGrammar     = Grammar{str, `^[a-z0-9]+(-[a-z0-9]+)*(@[0-9A-Za-z][0-9A-Za-z.+-]*)?$`, []string{"grafana-clock-panel", "grafana-clock-panel@2.1.8"}}
 	hostPortGrammar   = Grammar{str, `^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?:[0-9]{1,5}$`, []string{"smtp.sendgrid.net:2525"}}
 	addressGrammar    = Grammar{str, `^[^@\s<>"]+@[^@\s<>"]+$`, []string{"grafana@k8s.io"}}
-	textGrammar       = Grammar{str, `^[^\u0000-\u001f\u007f]*$`, []string{"apikey"}}
+	textGrammar       = Grammar{str, `^[^\x00-\x1f\x7f]*$`, []string{"apikey"}}
 	analyticsGrammar  = Grammar{[]string{"string", "null"}, `^[A-Za-z0-9-]{0,64}$`, []string{"UA-12345678-9", "G-ABC1234567"}}
 
 	domainRE     = regexp.MustCompile(domainGrammar.Pattern)
@@ -204,16 +204,15 @@ func (c *CPU) set(text string) error {
 
 // quantity is the value of a Kubernetes quantity that is not negative.
 func quantity(text string) (*big.Rat, bool) {
-	if len(text) > 32 || !quantityRE.MatchString(text) {
+	m := quantityRE.FindStringSubmatch(text)
+	if m == nil || len(text) > 32 {
 		return nil, false
 	}
-	digits := strings.TrimRight(text, "numkKMGTPEi")
-	suffix := text[len(digits):]
-	if e := strings.IndexAny(text, "eE"); e > 0 && e < len(text)-1 {
-		digits, suffix = text, ""
+	digits, suffix := strings.TrimSuffix(m[1], "."), m[3]
+	if len(suffix) > 1 && !strings.HasSuffix(suffix, "i") { // an exponent
+		digits, suffix = digits+suffix, ""
 	}
-	digits = strings.Replace(digits+"|", ".|", "|", 1)
-	v, ok := new(big.Rat).SetString(strings.TrimSuffix(digits, "|"))
+	v, ok := new(big.Rat).SetString(digits)
 	if !ok {
 		return nil, false
 	}

@@ -18,15 +18,15 @@ type File struct {
 	// lower-case letters, digits and hyphens, begins with a letter and ends with
 	// a letter or digit, because `velodrome-NAME` names a Kubernetes namespace
 	// and a GCP address, and both end at 63 characters.
-	Projects map[string]Project `yaml:"projects" json:"projects" jsonschema:"minProperties=1"`
+	Projects map[string]Project `yaml:"projects" json:"projects"`
 
 	// Repositories belonged to a pipeline of GitHub statistics that was removed
 	// in 2020. It is ignored, with one warning.
-	Repositories Ignored `yaml:"repositories" json:"repositories,omitempty" jsonschema_extras:"deprecated=true"`
+	Repositories Ignored `yaml:"repositories" json:"repositories,omitempty"`
 
 	// Metrics belonged to a pipeline of GitHub statistics that was removed in
 	// 2020. It is ignored, with one warning.
-	Metrics Ignored `yaml:"metrics" json:"metrics,omitempty" jsonschema_extras:"deprecated=true"`
+	Metrics Ignored `yaml:"metrics" json:"metrics,omitempty"`
 }
 
 // Project is the metrics site of one team, hermetic: a namespace of its own
@@ -51,11 +51,11 @@ type Project struct {
 
 	// Repositories belonged to a pipeline of GitHub statistics that was removed
 	// in 2020. It is ignored, with one warning.
-	Repositories Ignored `yaml:"repositories" json:"repositories,omitempty" jsonschema_extras:"deprecated=true"`
+	Repositories Ignored `yaml:"repositories" json:"repositories,omitempty"`
 
 	// Metrics belonged to a pipeline of GitHub statistics that was removed in
 	// 2020. It is ignored, with one warning.
-	Metrics Ignored `yaml:"metrics" json:"metrics,omitempty" jsonschema_extras:"deprecated=true"`
+	Metrics Ignored `yaml:"metrics" json:"metrics,omitempty"`
 }
 
 // Settings are the keys that both a project and `defaults` take.
