@@ -155,7 +155,8 @@ func (b *balancers) ensure(ctx context.Context, key string, s *v1.Service) error
 	ip, err := b.address(key, s)
 	if err != nil {
 		// What it had is not what it asks for: an old address must not look like the new one.
-		return errors.Join(err, b.stopServing(key), b.setStatus(ctx, s, nil))
+		_, statusErr := b.setStatus(ctx, s, nil)
+		return errors.Join(err, b.stopServing(key), statusErr)
 	}
 	if old := b.serving[key]; old != "" && old != ip.String() {
 		if err := b.stopServing(key); err != nil {
@@ -169,7 +170,7 @@ func (b *balancers) ensure(ctx context.Context, key string, s *v1.Service) error
 	forwardErr := b.forwards.set(key, ip, tcpPorts(s))
 	served := slices.ContainsFunc(s.Status.LoadBalancer.Ingress, func(i v1.LoadBalancerIngress) bool { return i.IP == ip.String() })
 	mode := v1.LoadBalancerIPModeVIP
-	if err := b.setStatus(ctx, s, []v1.LoadBalancerIngress{{IP: ip.String(), IPMode: &mode}}); err != nil {
+	if _, err := b.setStatus(ctx, s, []v1.LoadBalancerIngress{{IP: ip.String(), IPMode: &mode}}); err != nil {
 		return err
 	}
 	if !served && forwardErr == nil {
@@ -240,12 +241,10 @@ func (b *balancers) cleanUp(ctx context.Context, key string, s *v1.Service) erro
 		b.events.Eventf(s, v1.EventTypeWarning, "SyncLoadBalancerFailed", "Error syncing load balancer: failed to delete load balancer: %v", err)
 		return err
 	}
-	if s.DeletionTimestamp == nil {
-		if err := b.setStatus(ctx, s, nil); err != nil {
-			return err
-		}
+	s, err := b.setStatus(ctx, s, nil)
+	if err == nil {
+		s, err = b.setFinalizer(ctx, s, false)
 	}
-	s, err := b.setFinalizer(ctx, s, false)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -292,13 +291,12 @@ func (b *balancers) setFinalizer(ctx context.Context, s *v1.Service, want bool) 
 	return b.client.CoreV1().Services(s.Namespace).Update(ctx, s, metav1.UpdateOptions{})
 }
 
-func (b *balancers) setStatus(ctx context.Context, s *v1.Service, ingress []v1.LoadBalancerIngress) error {
+func (b *balancers) setStatus(ctx context.Context, s *v1.Service, ingress []v1.LoadBalancerIngress) (*v1.Service, error) {
 	have := s.Status.LoadBalancer.Ingress
 	if len(have) == len(ingress) && (len(have) == 0 || have[0].IP == ingress[0].IP) {
-		return nil
+		return s, nil
 	}
 	s = s.DeepCopy()
 	s.Status.LoadBalancer.Ingress = ingress
-	_, err := b.client.CoreV1().Services(s.Namespace).UpdateStatus(ctx, s, metav1.UpdateOptions{})
-	return err
+	return b.client.CoreV1().Services(s.Namespace).UpdateStatus(ctx, s, metav1.UpdateOptions{})
 }

@@ -185,13 +185,24 @@ func persistentVolume(o controller.ProvisionOptions, path, node string) *v1.Pers
 
 // Delete removes the folder of a volume that nobody claims any more.
 func (v *volumes) Delete(_ context.Context, pv *v1.PersistentVolume) error {
-	if pv.Spec.Local == nil || filepath.Dir(pv.Spec.Local.Path) != filepath.Clean(v.nodeDir) {
+	name, ok := volumeName(pv, v.nodeDir)
+	if !ok {
 		return &controller.IgnoredError{Reason: "its folder is not among the volumes"}
 	}
-	if err := os.RemoveAll(filepath.Join(v.dir, filepath.Base(pv.Spec.Local.Path))); err != nil {
+	if err := os.RemoveAll(filepath.Join(v.dir, name)); err != nil {
 		return fmt.Errorf("remove the folder of the volume: %w", err)
 	}
 	return nil
+}
+
+// volumeName is the name of a volume's folder, if that is among the volumes. Who may
+// make a PersistentVolume may name any path in it.
+func volumeName(pv *v1.PersistentVolume, dir string) (string, bool) {
+	if pv.Spec.Local == nil {
+		return "", false
+	}
+	name, ok := strings.CutPrefix(pv.Spec.Local.Path, dir+"/")
+	return name, ok && filepath.IsLocal(name) && name != "." && !strings.Contains(name, "/")
 }
 
 // grow makes a bound claim's volume as big as the claim asks for. The folder is on
