@@ -52,6 +52,9 @@ func (c *checker) project(p *Project) {
 	c.domain(p.Domain, path+".domain")
 	c.databases(p.InfluxDB.Databases, path+".influxdb.databases")
 	c.plugins(p.Grafana.Plugins, path+".grafana.plugins")
+	if c.defaultsOnly(p.Prometheus, path+".prometheus") {
+		p.Prometheus = nil
+	}
 	written := *p
 	*p = Defaults(*p)
 	c.smtp(written, path+".grafana.smtp")
@@ -65,6 +68,13 @@ func (c *checker) project(p *Project) {
 		c.retention(*p.Prometheus, path+".prometheus.retention-size")
 		c.prometheus(p.Prometheus.Config, path+".prometheus.prometheus-config.yml")
 	}
+}
+
+// defaultsOnly tells whether a project has no Prometheus of its own, and the
+// defaults only say what one would be like.
+func (c *checker) defaultsOnly(p *Prometheus, path string) bool {
+	config := path + "." + prometheusKey
+	return p != nil && c.nodes[config] == nil && !c.broken[config] && strings.HasPrefix(c.source(path), "defaults.")
 }
 
 func (c *checker) name(name, path string) {

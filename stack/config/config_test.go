@@ -1,11 +1,14 @@
 package config
 
 import (
+	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -168,4 +171,66 @@ func TestProjectWinsOverDefaultsKeyByKey(t *testing.T) {
 	same(t, "smtp of quiet", quiet.Grafana.SMTP, (*SMTP)(nil))
 	same(t, "dashboards of quiet", quiet.Grafana.Dashboards, []Path{})
 	same(t, "dashboards of nothing", nothing.Grafana.Dashboards, []Path(nil))
+}
+
+// Defaults about Prometheus do not bring one to a project that has none.
+func TestDefaultsAloneMakeNoPrometheus(t *testing.T) {
+	c, err := Parse("config.yaml", []byte(`
+defaults:
+  prometheus: {storage: 50Gi}
+projects:
+  without:
+  with:
+    prometheus: {prometheus-config.yml: "global: {}"}
+`), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "without", project(t, c, "without").Prometheus, (*Prometheus)(nil))
+	same(t, "with", project(t, c, "with").Prometheus.Storage, Bytes("50Gi"))
+}
+
+// A file from an editor on Windows has its faults at the same places.
+func TestLineEndsOfWindowsKeepThePlaces(t *testing.T) {
+	text, err := os.ReadFile("testdata/prometheus.bad.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, unix := Parse("config.yaml", text, Options{})
+	windows := append([]byte("\ufeff"), bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))...)
+	_, dos := Parse("config.yaml", windows, Options{})
+	if unix == nil || dos == nil || unix.Error() != dos.Error() {
+		t.Errorf("got\n%v\nwant\n%v", dos, unix)
+	}
+}
+
+// Nobody reads five hundred faults; their number is said all the same.
+func TestManyFaultsAreCut(t *testing.T) {
+	_, err := Parse("config.yaml", []byte("projects:\n"+strings.Repeat("  A: {}\n", 300)), Options{})
+	if lines := strings.Split(err.Error(), "\n"); len(lines) != 51 || lines[50] != "config.yaml: and 250 more faults" {
+		t.Errorf("%d lines, the last is %q", len(lines), lines[len(lines)-1])
+	}
+}
+
+// Reading is linear in the number of projects.
+func BenchmarkProjects(b *testing.B) {
+	shipped, err := os.ReadFile("testdata/all.good.yaml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	head, _, _ := strings.Cut(string(shipped), "projects:\n")
+	for _, n := range []int{10, 100, 1000} {
+		text := []byte(head + "projects:\n")
+		for i := range n {
+			text = fmt.Appendf(text, "  team-%d:\n    domain: team-%d.k8s.io\n    influxdb:\n      databases: {ci: {retention: 90d}}\n      storage: 200Gi\n    prometheus:\n      prometheus-config.yml: |\n        scrape_configs:\n        - job_name: pages-%d\n          static_configs: [{targets: [team-%d.k8s.io]}]\n", i, i, i, i)
+		}
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Parse("config.yaml", text, Options{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -71,7 +71,8 @@ type Settings struct {
 	// Prometheus is the server that polls the team's jobs. A project without
 	// this key, or with null, has no Prometheus and no prober. Where `defaults`
 	// gives a `prometheus-config.yml`, every project has a Prometheus, except
-	// those that say `prometheus: null`.
+	// those that say `prometheus: null`; what else it gives is for projects that
+	// have the key.
 	Prometheus *Prometheus `yaml:"prometheus" json:"prometheus,omitempty"`
 
 	// Grafana is where people look.
