@@ -164,6 +164,9 @@ func TestProjectWinsOverDefaultsKeyByKey(t *testing.T) {
 			},
 		},
 	})
+	same(t, "warnings", c.Warnings, []string{
+		"testdata/all.good.yaml:35:9: projects.everything.prometheus.prometheus-config.yml: rule_files has no effect, as there are no such files in the pod; alert in Grafana, and put every job into scrape_configs",
+	})
 	nothing, quiet := project(t, c, "nothing"), project(t, c, "quiet")
 	same(t, "retention size of nothing", nothing.Prometheus.RetentionSize, Size("17GB"))
 	same(t, "plugins of nothing", nothing.Grafana.Plugins, []Plugin{"grafana-clock-panel"})

@@ -326,7 +326,7 @@ func join(path, key string) string {
 		return key
 	}
 	if len(key) > 64 {
-		key = key[:64] + "…"
+		key = strings.ToValidUTF8(key[:64], "") + "…"
 	}
 	return path + "." + key
 }

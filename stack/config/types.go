@@ -123,8 +123,16 @@ type Database struct {
 // `http_2xx` and `http_2xx_post`.
 type Prometheus struct {
 	// Config is the whole of prometheus.yml, as a block of text (`|`). It is
-	// checked by Prometheus's own parser. Names of jobs that begin with
-	// `velodrome-` are the site's own. Required.
+	// checked by Prometheus's own parser, and each fault has its place in
+	// config.yaml. Required.
+	//
+	// Targets are found by `static_configs`, `dns_sd_configs` and
+	// `http_sd_configs`; the other ways need an account or files, and the pod has
+	// neither. For the same reason a key that names a file, such as
+	// `credentials_file`, is refused, and `rule_files` has no effect. A page is
+	// probed by a job with `metrics_path: /probe` whose `__address__` is
+	// relabelled to `blackbox`. Names of jobs that begin with `velodrome-` are the
+	// site's own. At most 10,000 keys and values.
 	Config string `yaml:"prometheus-config.yml" json:"prometheus-config.yml,omitempty"`
 
 	// RetentionTime is how long samples are kept, `2h` (the smallest block of
