@@ -23,6 +23,9 @@ type Builder struct {
 	store *Store
 	// official are the references of the pinned images by part; nil: as the program has them.
 	official map[string]string
+	// releases is where Pulumi publishes; offline says that it did not answer.
+	releases string
+	offline  bool
 }
 
 // New returns a builder over the cache. It touches nothing yet.
@@ -43,7 +46,7 @@ func New(cfg Config) (*Builder, error) {
 		}
 		*p = abs
 	}
-	return &Builder{cfg: cfg, store: &Store{Dir: cfg.Cache, Progress: cfg.Progress}}, nil
+	return &Builder{releases: pulumiReleases, cfg: cfg, store: &Store{Dir: cfg.Cache, Progress: cfg.Progress}}, nil
 }
 
 // DefaultCache is $VELODROME_CACHE, or velodrome in the user's cache folder.
@@ -118,7 +121,7 @@ func (b *Builder) Ensure(ctx context.Context, w Want) (Have, error) {
 	)
 	if w.Tools {
 		found = findInstalled(ctx)
-		rs, err := b.toolRecipes(found)
+		rs, err := b.toolRecipes(ctx, found)
 		if err != nil {
 			return have, err
 		}
@@ -144,8 +147,11 @@ func (b *Builder) Ensure(ctx context.Context, w Want) (Have, error) {
 	}
 	if w.Tools {
 		have.Tools = Tools{
-			Bin:     firstOf(found.bin, dirs["pulumi"]),
-			Plugins: map[string]string{kubernetesPlugin: firstOf(found.kubernetes, dirs["pulumi-resource-kubernetes"]), gcpPlugin: dirs["pulumi-resource-gcp"]},
+			Bin: firstOf(found.bin, dirs["pulumi"], dirs["pulumi-release"]),
+			Plugins: map[string]string{
+				kubernetesPlugin: firstOf(found.kubernetes, dirs["pulumi-resource-kubernetes"], dirs["pulumi-resource-kubernetes-release"]),
+				gcpPlugin:        dirs["pulumi-resource-gcp"],
+			},
 		}
 	}
 	if w.Cluster {
@@ -164,11 +170,14 @@ func (b *Builder) Ensure(ctx context.Context, w Want) (Have, error) {
 // Clean deletes all that was built or downloaded.
 func (b *Builder) Clean(ctx context.Context) error { return b.store.Clean(ctx) }
 
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
+// firstOf is the first string that is not empty.
+func firstOf(list ...string) string {
+	for _, s := range list {
+		if s != "" {
+			return s
+		}
 	}
-	return b
+	return ""
 }
 
 // lanes is how many builds run at once: two, so that downloads and the

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -32,12 +31,10 @@ var webpackDriver string
 
 // grafanaServer is the one binary.
 func (b *Builder) grafanaServer() Recipe {
+	compiler := b.compiler()
 	return Recipe{
-		Name: "grafana-server", Title: "Grafana server", Key: Hash(grafanaCommit, wireCommand, "1"), Cost: 4 * time.Minute, Space: 4 << 30,
+		Name: "grafana-server", Title: "Grafana server", Key: Hash(grafanaCommit, wireCommand, "1"), Cost: 4 * time.Minute, Space: 4 << 30, Needs: compiler.needs,
 		Build: func(ctx context.Context, job *Job) error {
-			if err := needCompiler(); err != nil {
-				return err
-			}
 			src, err := grafanaSource(ctx, job)
 			if err != nil {
 				return err
@@ -55,23 +52,12 @@ func (b *Builder) grafanaServer() Recipe {
 				}
 			}
 			job.Step("building")
+			// SQLite is C.
+			env = append(append(env, "CGO_ENABLED=1"), compiler.env()...)
 			return job.Run(ctx, Command{Dir: src, Env: env, Args: []string{"go", "build", "-buildvcs=false", "-tags", "oss",
 				"-ldflags", "-s -w -X main.version=" + grafanaVersion, "-o", filepath.Join(job.Dir, "grafana"), "./pkg/cmd/grafana"}})
 		},
 	}
-}
-
-// needCompiler: Grafana's SQLite is C.
-func needCompiler() error {
-	for _, cc := range []string{os.Getenv("CC"), "gcc", "clang"} {
-		if cc == "" {
-			continue
-		}
-		if _, err := exec.LookPath(cc); err == nil {
-			return nil
-		}
-	}
-	return errors.New("Grafana's database is written in C and there is no C compiler here: install gcc (apt-get install gcc libc6-dev), then run the same command again")
 }
 
 // grafanaSource brings a copy of Grafana's module that can be written to.
@@ -117,13 +103,10 @@ func copyTree(from, to string) error {
 
 // grafanaWeb is the web page and the files that the server reads.
 func (b *Builder) grafanaWeb() Recipe {
+	node := b.node()
 	return Recipe{
-		Name: "grafana-web", Title: "Grafana web page", Key: Hash(grafanaCommit, webpackDriver, "1"), Cost: 4 * time.Minute, Space: 5 << 30,
+		Name: "grafana-web", Title: "Grafana web page", Key: Hash(grafanaCommit, webpackDriver, "1"), Cost: 4 * time.Minute, Space: 5 << 30, Needs: node.needs,
 		Build: func(ctx context.Context, job *Job) error {
-			node, err := findNode()
-			if err != nil {
-				return err
-			}
 			src, err := grafanaSource(ctx, job)
 			if err != nil {
 				return err
@@ -136,7 +119,7 @@ func (b *Builder) grafanaWeb() Recipe {
 				return err
 			}
 			yarn := func(args ...string) Command {
-				return Command{Dir: src, Env: b.yarnEnv(), Args: append([]string{node, ".yarn/releases/yarn-3.4.1.cjs"}, args...)}
+				return Command{Dir: src, Env: append(b.yarnEnv(), node.env()...), Args: slices.Concat(node.command, []string{".yarn/releases/yarn-3.4.1.cjs"}, args)}
 			}
 			job.Step("downloading its libraries")
 			if err := job.Run(ctx, yarn("install", "--mode=skip-build")); err != nil {
@@ -161,14 +144,6 @@ func (b *Builder) yarnEnv() []string {
 		"YARN_ENABLE_TELEMETRY=false", "YARN_ENABLE_PROGRESS_BARS=false", "YARN_ENABLE_COLORS=false",
 		"NODE_ENV=production", "NODE_OPTIONS=--max-old-space-size=6144",
 	}
-}
-
-func findNode() (string, error) {
-	node, err := exec.LookPath("node")
-	if err != nil {
-		return "", errors.New("Grafana's web page is built with Node.js and there is none here: install it (apt-get install nodejs), then run the same command again")
-	}
-	return node, nil
 }
 
 // byAddress are libraries that package.json names by an address outside the

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"strings"
 	"time"
@@ -266,7 +267,7 @@ func configFile(img v1.Image, s imageSpec) *v1.ConfigFile {
 		cf = &v1.ConfigFile{}
 	}
 	cf = cf.DeepCopy()
-	cf.Architecture, cf.OS, cf.Created = "amd64", "linux", v1.Time{Time: epoch}
+	cf.Architecture, cf.OS, cf.Created = runtime.GOARCH, "linux", v1.Time{Time: epoch}
 	cf.Config = s.Config
 	if cf.Config.WorkingDir == "" {
 		cf.Config.WorkingDir = "/"

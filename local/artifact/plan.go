@@ -9,18 +9,10 @@ import (
 // lanes at a time, begun in the order given. It returns the folder of each recipe
 // by name. After a failure nothing new begins, and what runs is stopped.
 func (s *Store) EnsureAll(ctx context.Context, recipes []Recipe, lanes int) (map[string]string, error) {
-	all := withNeeds(recipes)
-	folders, todo := map[string]string{}, []Recipe{}
-	for _, r := range all {
-		if _, ok := s.Ready(r); ok {
-			dir, err := s.Ensure(ctx, r) // notes the use
-			if err != nil {
-				return nil, err
-			}
-			folders[r.Name] = dir
-			continue
-		}
-		todo = append(todo, r)
+	folders := map[string]string{}
+	todo, err := s.missing(ctx, recipes, folders)
+	if err != nil {
+		return nil, err
 	}
 	s.Progress.Expect(todo)
 	ctx, cancel := context.WithCancel(ctx)
@@ -71,23 +63,36 @@ func (s *Store) EnsureAll(ctx context.Context, recipes []Recipe, lanes int) (map
 	return folders, failure
 }
 
-// withNeeds lists the recipes, each after what it needs, and none twice.
-func withNeeds(recipes []Recipe) []Recipe {
-	var out []Recipe
+// missing lists the recipes that have to be built, each after what it needs and none
+// twice, and adds what is there to folders. What only a finished artifact needed is
+// not asked for.
+func (s *Store) missing(ctx context.Context, recipes []Recipe, folders map[string]string) ([]Recipe, error) {
+	var todo []Recipe
 	seen := map[string]bool{}
-	var add func([]Recipe)
-	add = func(rs []Recipe) {
+	var add func([]Recipe) error
+	add = func(rs []Recipe) error {
 		for _, r := range rs {
 			if seen[r.Name] {
 				continue
 			}
 			seen[r.Name] = true
-			add(r.Needs)
-			out = append(out, r)
+			if _, ok := s.Ready(r); ok {
+				dir, err := s.Ensure(ctx, r) // notes the use
+				if err != nil {
+					return err
+				}
+				folders[r.Name] = dir
+				continue
+			}
+			if err := add(r.Needs); err != nil {
+				return err
+			}
+			todo = append(todo, r)
 		}
+		return nil
 	}
-	add(recipes)
-	return out
+	err := add(recipes)
+	return todo, err
 }
 
 // nextReady is the index of the first recipe of which all needs are built, or -1.

@@ -360,6 +360,17 @@ func TestAllAreBuiltInOrderOfNeed(t *testing.T) {
 	if dirs["image"] != filepath.Join(s.Dir, "image", "k") || len(dirs) != 4 {
 		t.Errorf("folders %v", dirs)
 	}
+	// What an artifact was made from may go when it is finished.
+	order = nil
+	if err := os.RemoveAll(filepath.Join(s.Dir, "base")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.EnsureAll(t.Context(), []Recipe{recipe("image", recipe("server", base), base)}, 1); err != nil {
+		t.Fatal(err)
+	}
+	if len(order) != 0 {
+		t.Errorf("built again: %v", order)
+	}
 }
 
 func TestFirstFailureStopsTheRest(t *testing.T) {

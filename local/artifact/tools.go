@@ -71,14 +71,18 @@ func linkFiles(from, to string) error {
 }
 
 // toolRecipes are the parts of Pulumi that have to be built, given what is installed.
-func (b *Builder) toolRecipes(have installed) ([]Recipe, error) {
+func (b *Builder) toolRecipes(ctx context.Context, have installed) ([]Recipe, error) {
 	var out, before []Recipe
 	if have.kubernetes == "" {
 		r, err := b.kubernetesPlugin()
 		if err != nil {
 			return nil, err
 		}
-		out, before = append(out, r), append(before, r)
+		chosen := b.preferReleased(ctx, r, releasedKubernetes())
+		if chosen.Name == r.Name {
+			before = append(before, r)
+		}
+		out = append(out, chosen)
 	}
 	if have.bin == "" {
 		r, err := b.pulumi()
@@ -87,7 +91,7 @@ func (b *Builder) toolRecipes(have installed) ([]Recipe, error) {
 		}
 		// Both at once would compile twice what they share.
 		r.Needs = append(r.Needs, before...)
-		out = append(out, r)
+		out = append(out, b.preferReleased(ctx, r, releasedCommand()))
 	}
 	r, err := b.gcpPlugin()
 	if err != nil {
