@@ -185,7 +185,7 @@ func (s *session) start(ctx context.Context) error {
 	if err := s.useTools(have.Tools); err != nil {
 		return err
 	}
-	if err := gcp.Open(s.cluster.GCP).EnsureZone("velodrome-local", stack.ManagedZone, stack.ManagedZoneDNSName); err != nil {
+	if err := s.prepareGCP(); err != nil {
 		return err
 	}
 	if !s.own {
@@ -203,4 +203,17 @@ func (s *session) start(ctx context.Context) error {
 		return err
 	}
 	return s.stack.ClearLock(ctx)
+}
+
+// maxAddresses is how many projects the local stack can have: all that the stand-in
+// for GCP has addresses for. Google's own default, 8, is for who pays for them.
+const maxAddresses = 700
+
+// prepareGCP gives the stand-in for GCP what a project of Google's has beforehand.
+func (s *session) prepareGCP() error {
+	store := gcp.Open(s.cluster.GCP)
+	if err := store.SetQuota(maxAddresses); err != nil {
+		return err
+	}
+	return store.EnsureZone("velodrome-local", stack.ManagedZone, stack.ManagedZoneDNSName)
 }

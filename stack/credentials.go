@@ -3,7 +3,6 @@ package stack
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -29,13 +28,13 @@ const accountSMTP = "smtp"
 // without repeating any.
 func checkPasswords(passwords map[string]map[string]string, projects []string) error {
 	var faults []error
-	known := append(slices.Sorted(maps.Keys(accounts)), accountSMTP)
-	for _, project := range slices.Sorted(maps.Keys(passwords)) {
+	known := append(sortedKeys(accounts), accountSMTP)
+	for _, project := range sortedKeys(passwords) {
 		if !slices.Contains(projects, project) {
 			faults = append(faults, fmt.Errorf("velodrome:passwords.%s: config.yaml has no such project; it has %s",
 				project, strings.Join(projects, ", ")))
 		}
-		for _, account := range slices.Sorted(maps.Keys(passwords[project])) {
+		for _, account := range sortedKeys(passwords[project]) {
 			at := fmt.Sprintf("velodrome:passwords.%s.%s", project, account)
 			if !slices.Contains(known, account) {
 				faults = append(faults, fmt.Errorf("%s: unknown account; the accounts are %s", at, strings.Join(known, ", ")))

@@ -3,8 +3,6 @@ package stack
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"velodrome/components"
@@ -19,12 +17,12 @@ func images(overrides map[string]string) (components.Images, error) {
 		"grafana": &all.Grafana, "nginx": &all.Nginx,
 	}
 	var faults []error
-	for _, part := range slices.Sorted(maps.Keys(overrides)) {
+	for _, part := range sortedKeys(overrides) {
 		image, ok := byPart[part]
 		switch {
 		case !ok:
 			faults = append(faults, fmt.Errorf("unknown part %q; the parts are %s",
-				part, strings.Join(slices.Sorted(maps.Keys(byPart)), ", ")))
+				part, strings.Join(sortedKeys(byPart), ", ")))
 		case overrides[part] == "" || strings.ContainsAny(overrides[part], " \t\n"):
 			faults = append(faults, fmt.Errorf("%q is no image for %s", overrides[part], part))
 		default:

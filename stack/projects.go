@@ -25,12 +25,13 @@ const maxDashboardBytes = 1<<20 - 1<<16
 // components, or returns one error with all faults.
 func projectArgs(s Settings, stack string, cfg *config.Config) (map[string]components.ProjectArgs, error) {
 	all, err := images(s.Images)
-	faults := []error{err, checkPasswords(s.Passwords, names(cfg.Projects))}
+	faults := []error{err, checkPasswords(s.Passwords, cfg.Names)}
 	args := map[string]components.ProjectArgs{}
 	for _, p := range cfg.Projects {
-		a, err := oneProject(s, stack, p)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("project %s: %w", p.Name, err))
+		a, err := oneProject(s, stack, cfg, p)
+		// A dashboard that several projects share is reported once.
+		if err != nil && !slices.ContainsFunc(faults, func(f error) bool { return f != nil && f.Error() == err.Error() }) {
+			faults = append(faults, err)
 		}
 		a.Images = all
 		args[p.Name] = a
@@ -38,12 +39,12 @@ func projectArgs(s Settings, stack string, cfg *config.Config) (map[string]compo
 	return args, errors.Join(faults...)
 }
 
-func oneProject(s Settings, stack string, p config.Project) (components.ProjectArgs, error) {
+func oneProject(s Settings, stack string, cfg *config.Config, p config.Project) (components.ProjectArgs, error) {
 	passwords, err := credentials(s, stack, p)
 	if err != nil {
 		return components.ProjectArgs{}, err
 	}
-	dashboards, err := loadDashboards(p)
+	dashboards, err := loadDashboards(cfg, p)
 	if err != nil {
 		return components.ProjectArgs{}, err
 	}
@@ -112,7 +113,7 @@ func smtp(s *config.SMTP, passwords map[string]string) *components.SMTP {
 }
 
 // loadDashboards returns a project's dashboards by uid.
-func loadDashboards(p config.Project) (map[string]string, error) {
+func loadDashboards(cfg *config.Config, p config.Project) (map[string]string, error) {
 	paths := []string{shippedDashboards}
 	if p.Grafana.Dashboards != nil {
 		paths = texts(p.Grafana.Dashboards)
@@ -126,12 +127,14 @@ func loadDashboards(p config.Project) (map[string]string, error) {
 		byUID[d.UID] = string(d.JSON)
 		size += len(d.JSON)
 	}
+	at := "projects." + p.Name + ".grafana"
 	if size > maxDashboardBytes {
-		return nil, fmt.Errorf("its dashboards have %d bytes; %d fit: name fewer in grafana.dashboards", size, maxDashboardBytes)
+		return nil, fmt.Errorf("%s: %s.dashboards: together they have %d bytes, and %d fit; name fewer",
+			cfg.Position(at+".dashboards"), at, size, maxDashboardBytes)
 	}
 	if _, ok := byUID[string(p.Grafana.HomeDashboard)]; !ok && len(byUID) > 0 {
-		return nil, fmt.Errorf("grafana.home-dashboard: no dashboard has the uid %q; there are %s",
-			p.Grafana.HomeDashboard, strings.Join(slices.Sorted(maps.Keys(byUID)), ", "))
+		return nil, fmt.Errorf("%s: %s.home-dashboard: no dashboard of the project has the uid %q; there are %s",
+			cfg.Position(at+".home-dashboard"), at, p.Grafana.HomeDashboard, strings.Join(sortedKeys(byUID), ", "))
 	}
 	return byUID, nil
 }
@@ -139,20 +142,11 @@ func loadDashboards(p config.Project) (map[string]string, error) {
 // sources returns the data sources that a project's Grafana has.
 func sources(p config.Project) dashboard.Sources {
 	s := dashboard.Sources{Shipped: shippedDashboards}
-	for _, d := range components.Datasources(p.Prometheus != nil, databaseNames(p)) {
+	for _, d := range components.Datasources(p.Prometheus != nil, sortedKeys(p.InfluxDB.Databases)) {
 		s.List = append(s.List, dashboard.Source{UID: d.UID, Name: d.Name, Type: d.Type})
 	}
 	s.Default = s.List[0].UID
 	return s
-}
-
-func databaseNames(p config.Project) []string {
-	var names []string
-	for name := range p.InfluxDB.Databases {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 func texts[S ~string](list []S) []string {
@@ -163,10 +157,4 @@ func texts[S ~string](list []S) []string {
 	return out
 }
 
-func names(projects []config.Project) []string {
-	var out []string
-	for _, p := range projects {
-		out = append(out, p.Name)
-	}
-	return out
-}
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -19,12 +19,9 @@ import (
 // Deploy declares the stack. What is wrong with its settings or with config.yaml is
 // reported whole, before anything is declared.
 func Deploy(ctx *pulumi.Context) error {
-	settings, err := readSettings(ctx)
-	if err != nil {
-		return err
-	}
-	cfg, err := config.Load(settings.ConfigFile, config.Options{Only: settings.Projects})
-	if err != nil {
+	settings, settingsErr := readSettings(ctx)
+	cfg, configErr := config.Load(settings.ConfigFile, config.Options{Only: settings.Projects})
+	if err := errors.Join(settingsErr, configErr); err != nil {
 		return err
 	}
 	projects, err := projectArgs(settings, ctx.Stack(), cfg)

@@ -44,6 +44,10 @@ type Config struct {
 	// Projects by name, in the order of their names.
 	Projects []Project
 
+	// Names are those of all projects of the file, also of those that the stack
+	// does not include.
+	Names []string
+
 	// Warnings are what the user should know of, though it does not stop them.
 	// Each begins with the place that it is about.
 	Warnings []string
@@ -157,10 +161,14 @@ func parse(name string, data []byte, opts Options, each func(*Project, *checker)
 	if err := f.err(); err != nil {
 		return nil, err
 	}
+	var names []string
+	for _, p := range projects {
+		names = append(names, p.Name)
+	}
 	included := slices.DeleteFunc(projects, func(p Project) bool {
 		return len(opts.Only) > 0 && !slices.Contains(opts.Only, p.Name)
 	})
-	return &Config{Projects: included, Warnings: c.warnings(name), file: name, at: d.at}, nil
+	return &Config{Projects: included, Names: names, Warnings: c.warnings(name), file: name, at: d.at}, nil
 }
 
 // file decodes the whole file, and the defaults below each project.

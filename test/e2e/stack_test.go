@@ -99,12 +99,12 @@ func (l *local) run(bound time.Duration, name string, args ...string) (string, e
 }
 
 // must runs one of the stack's commands.
-func (l *local) must(args ...string) string {
-	l.t.Helper()
+func (l *local) must(t *testing.T, args ...string) string {
+	t.Helper()
 	// The first time it builds all that the machine lacks.
 	out, err := l.run(45*time.Minute, l.binary(), args...)
 	if err != nil {
-		l.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return out
 }
@@ -114,30 +114,30 @@ func (l *local) byHand(line string) (string, error) {
 	return l.run(10*time.Minute, "bash", "-euo", "pipefail", "-c", `eval "$(`+l.binary()+` env 2>/dev/null)"; `+line)
 }
 
-func (l *local) mustByHand(line string) string {
-	l.t.Helper()
+func (l *local) mustByHand(t *testing.T, line string) string {
+	t.Helper()
 	out, err := l.byHand(line)
 	if err != nil {
-		l.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return out
 }
 
 // outputs reads the stack's outputs.
-func (l *local) outputs() (map[string]project, map[string]credentials) {
-	l.t.Helper()
+func (l *local) outputs(t *testing.T) (map[string]project, map[string]credentials) {
+	t.Helper()
 	var o struct {
 		Projects    map[string]project
 		Credentials map[string]credentials
 	}
-	l.unmarshal(l.mustByHand("pulumi stack output --json --show-secrets"), &o)
+	unmarshal(t, l.mustByHand(t, "pulumi stack output --json --show-secrets"), &o)
 	return o.Projects, o.Credentials
 }
 
-func (l *local) unmarshal(text string, into any) {
-	l.t.Helper()
+func unmarshal(t *testing.T, text string, into any) {
+	t.Helper()
 	if err := json.Unmarshal([]byte(text), into); err != nil {
-		l.t.Fatalf("%v in: %s", err, text)
+		t.Fatalf("%v in: %s", err, text)
 	}
 }
 
