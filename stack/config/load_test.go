@@ -108,30 +108,34 @@ func TestHostileFilesAreCheap(t *testing.T) {
 		return "projects:\n  a:\n    prometheus:\n      prometheus-config.yml: |\n        " + strings.ReplaceAll(text, "\n", "\n        ") + "\n"
 	}
 	for name, text := range map[string]string{
-		"keys without values":     "{" + fill("a,"),
-		"lists in lists":          fill("["),
-		"lists in block lists":    fill("- "),
-		"maps in maps":            fill("{a: "),
-		"explicit keys":           fill("? "),
-		"anchors":                 fill("&a "),
-		"comments":                fill("#\n"),
-		"comments between":        fill("a:\n#\n"),
-		"quotes":                  "projects: \"" + fill("\\n"),
-		"tabs":                    "projects:\n" + fill("\t"),
-		"blank lines":             "projects: |\n" + fill("\n"),
-		"duplicate keys":          "projects:\n" + fill(" a:\n"),
-		"unknown keys":            "projects:\n a:\n" + fill("  abc:\n"),
-		"projects":                "projects:\n" + fill(" ab:\n"),
-		"a long key":              "projects:\n  " + fill("a") + ": {x: 1}",
-		"a long value":            "projects:\n  a: {domain: " + fill("a.") + "}",
-		"prometheus: lists":       block("scrape_configs:\n" + fill("- {}\n")),
-		"prometheus: fields":      block(fill("x: 1\n")),
-		"prometheus: jobs":        block("scrape_configs:\n" + fill("- job_name: x\n")),
-		"prometheus: durations":   block("scrape_configs:\n" + fill("- job_name: x\n  scrape_interval: y\n")),
-		"prometheus: flow":        block("scrape_configs: " + fill("[")),
-		"prometheus: expressions": block("scrape_configs:\n- job_name: x\n  relabel_configs:\n" + fill("  - {regex: 'a{1000}b{1000}c{1000}d{1000}e{1000}f{1000}'}\n")),
-		"prometheus: long regex":  block("scrape_configs:\n- job_name: x\n  relabel_configs:\n  - regex: '" + fill("(a|b)*") + "'\n"),
-		"prometheus: targets":     block("scrape_configs:\n- job_name: x\n  static_configs:\n  - targets: [" + fill("a,") + "]\n"),
+		"keys without values":            "{" + fill("a,"),
+		"lists in lists":                 fill("["),
+		"lists in block lists":           fill("- "),
+		"maps in maps":                   fill("{a: "),
+		"explicit keys":                  fill("? "),
+		"anchors":                        fill("&a "),
+		"comments":                       fill("#\n"),
+		"comments between":               fill("a:\n#\n"),
+		"quotes":                         "projects: \"" + fill("\\n"),
+		"tabs":                           "projects:\n" + fill("\t"),
+		"blank lines":                    "projects: |\n" + fill("\n"),
+		"duplicate keys":                 "projects:\n" + fill(" a:\n"),
+		"unknown keys":                   "projects:\n a:\n" + fill("  abc:\n"),
+		"projects":                       "projects:\n" + fill(" ab:\n"),
+		"a long key":                     "projects:\n  " + fill("a") + ": {x: 1}",
+		"a long value":                   "projects:\n  a: {domain: " + fill("a.") + "}",
+		"prometheus: lists":              block("scrape_configs:\n" + fill("- {}\n")),
+		"prometheus: fields":             block(fill("x: 1\n")),
+		"prometheus: jobs":               block("scrape_configs:\n" + fill("- job_name: x\n")),
+		"prometheus: durations":          block("scrape_configs:\n" + fill("- job_name: x\n  scrape_interval: y\n")),
+		"prometheus: flow":               block("scrape_configs: " + fill("[")),
+		"prometheus: expressions":        block("scrape_configs:\n- job_name: x\n  relabel_configs:\n" + fill("  - {regex: 'a{1000}b{1000}c{1000}d{1000}e{1000}f{1000}'}\n")),
+		"prometheus: long regex":         block("scrape_configs:\n- job_name: x\n  relabel_configs:\n  - regex: '" + fill("(a|b)*") + "'\n"),
+		"prometheus: many searches":      block(strings.Repeat("- ", 3) + "x\nscrape_configs:\n- job_name: x\n  relabel_configs:\n  - {regex: 'a{1000}b{10}c{10}'}\n" + strings.Repeat("- job_name: y\n  scrape_interval: z\n", 30)),
+		"prometheus: searches":           block("scrape_configs:\n- job_name: x\n  relabel_configs:\n  - {target_label: x, regex: '" + strings.Repeat("a{1000}", 6) + "'}\n" + strings.Repeat("- job_name: y\n  scrape_interval: z\n", 30)),
+		"prometheus: shared expressions": block("scrape_configs:\n- job_name: x\n  relabel_configs: &a\n" + strings.Repeat("  - {target_label: x, regex: 'a{1000}b'}\n", 4) + strings.Repeat("- job_name: y\n  relabel_configs: *a\n", 2000)),
+		"prometheus: endless expression": block("scrape_configs:\n- job_name: x\n  relabel_configs:\n  - {target_label: x, regex: '" + fill("ab.")[:maxBytes*8/10] + "'}\n- job_name: y\n  scrape_interval: z\n"),
+		"prometheus: targets":            block("scrape_configs:\n- job_name: x\n  static_configs:\n  - targets: [" + fill("a,") + "]\n"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := []byte(text[:min(len(text), maxBytes)])
@@ -199,7 +203,10 @@ func FuzzParse(f *testing.F) {
 		if err == nil {
 			return
 		}
-		lines := bytes.Count(text, []byte("\n")) + 1
+		lines := 1
+		for _, lineBreak := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} {
+			lines += bytes.Count(text, []byte(lineBreak))
+		}
 		for _, e := range parts(err) {
 			var fault *Fault
 			if !errors.As(e, &fault) {

@@ -77,7 +77,8 @@ func checkPrometheus(text string) (found, warned []remark) {
 	if fault != nil {
 		return []remark{*fault}, nil
 	}
-	p := &promCheck{text: text, tree: tree, budget: searchBudget}
+	characters, _ := expressions(tree)
+	p := &promCheck{text: text, tree: tree, budget: searchBudget, extra: 20 + characters/2}
 	p.references(tree)
 	p.load()
 	return p.found, p.warned
@@ -100,8 +101,8 @@ func promTree(text string) (*yaml.Node, *remark) {
 	if countNodes(root) > maxPromNodes {
 		return nil, &remark{placeOf(root), fmt.Sprintf("has more than %d keys and values, give long lists of targets by http_sd_configs", maxPromNodes)}
 	}
-	if n := tooManyRepeats(root); n != nil {
-		return nil, &remark{placeOf(n), fmt.Sprintf("regular expressions up to here repeat more than %d times, write smaller numbers in {}", maxRepeats)}
+	if _, n := expressions(root); n != nil {
+		return nil, &remark{placeOf(n), fmt.Sprintf("the regular expressions up to here have more than %d characters, repetitions such as {1000} written out; make them shorter", maxExpressions)}
 	}
 	return root, nil
 }
@@ -112,38 +113,51 @@ const (
 	maxPromNodes = 10_000
 
 	// searchBudget bounds the search for the places of errors, in keys and
-	// values read; beyond it an error has the place of what holds it.
+	// values read, or what takes as long as these; beyond it an error has the
+	// place of what holds it.
 	searchBudget = 40_000
 )
 
-// maxRepeats bounds what the repetitions {n} of all regular expressions unfold
-// to: each costs memory when the expression is compiled.
-const maxRepeats = 100_000
+// maxExpressions bounds the length of all regular expressions, their repetitions
+// written out: each character costs more than a kilobyte when it is compiled.
+const maxExpressions = 50_000
 
 var repeat = regexp.MustCompile(`\{(\d*),?(\d*)\}`)
 
-// tooManyRepeats is the value at which the bound is passed, if there is one.
-func tooManyRepeats(root *yaml.Node) *yaml.Node {
+// expressions is the length of all regular expressions of a tree, with every
+// alias counted as what it stands for, and the value at which the bound is
+// passed, if there is one.
+func expressions(n *yaml.Node) (int, *yaml.Node) {
+	if n.Kind == yaml.AliasNode {
+		return expressions(n.Alias)
+	}
 	total := 0
-	var over *yaml.Node
-	eachNode(root, func(n *yaml.Node) {
-		if n.Kind != yaml.ScalarNode || over != nil || !strings.ContainsRune(n.Value, '{') {
-			return
+	for i, c := range n.Content {
+		more, over := expressions(c)
+		total += more
+		if n.Kind == yaml.MappingNode && i%2 == 1 && n.Content[i-1].Value == "regex" {
+			total += unfolded(resolve(c).Value)
 		}
-		factor := 1
-		for _, m := range repeat.FindAllStringSubmatch(n.Value, -1) {
-			least, _ := strconv.Atoi(m[1]) // not a number: 0
-			most, _ := strconv.Atoi(m[2])
-			factor = min(1000, factor*max(1, least, most))
+		switch {
+		case over != nil:
+			return total, over
+		case total > maxExpressions:
+			return total, c
 		}
-		if factor > 1 {
-			total += factor * len(n.Value)
-		}
-		if total > maxRepeats {
-			over = n
-		}
-	})
-	return over
+	}
+	return total, nil
+}
+
+// unfolded is how many characters a regular expression has when its repetitions
+// {n} are written out.
+func unfolded(text string) int {
+	factor := 1
+	for _, m := range repeat.FindAllStringSubmatch(text, -1) {
+		least, _ := strconv.Atoi(m[1]) // not a number: 0
+		most, _ := strconv.Atoi(m[2])
+		factor = min(1000, factor*max(1, least, most)) // Go's regexp takes no more than 1000
+	}
+	return factor * len(text)
 }
 
 func countNodes(n *yaml.Node) int {
@@ -169,6 +183,7 @@ type promCheck struct {
 	found  []remark
 	warned []remark
 	budget int // keys and values that may still be read in the search
+	extra  int // what each reading costs besides
 }
 
 // insteadOfFile is what to write where a key names a file: none is in the pod.
@@ -251,7 +266,7 @@ func (p *promCheck) load() {
 
 // parse is Prometheus's own parser.
 func (p *promCheck) parse(text string) (err error) {
-	p.budget -= 20 + countNodes(p.tree)
+	p.budget -= p.extra + countNodes(p.tree) + len(text)/50
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the parser gave up: %v", r)
