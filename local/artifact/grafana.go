@@ -118,15 +118,16 @@ func (b *Builder) grafanaWeb() Recipe {
 			if err := os.WriteFile(driver, []byte(webpackDriver), 0o644); err != nil {
 				return err
 			}
-			yarn := func(args ...string) Command {
-				return Command{Dir: src, Env: append(b.yarnEnv(), node.env()...), Args: slices.Concat(node.command, []string{".yarn/releases/yarn-3.4.1.cjs"}, args)}
+			run := func(args ...string) error {
+				return job.Run(ctx, Command{Dir: src, Env: append(b.yarnEnv(), node.env()...), Args: append(slices.Clone(node.command), args...)})
 			}
 			job.Step("downloading its libraries")
-			if err := job.Run(ctx, yarn("install", "--mode=skip-build")); err != nil {
+			if err := run(".yarn/releases/yarn-3.4.1.cjs", "install", "--mode=skip-build"); err != nil {
 				return err
 			}
 			job.Step("building")
-			if err := job.Run(ctx, yarn("node", driver)); err != nil {
+			// As "yarn node" does, but in one process, so that none is left if this one is killed.
+			if err := run("--require", "./.pnp.cjs", "--experimental-loader", "./.pnp.loader.mjs", driver); err != nil {
 				return err
 			}
 			job.Step("collecting")
