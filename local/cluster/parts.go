@@ -71,10 +71,6 @@ func parts(cgroup string) []part {
 			"--listen-peer-urls=http://127.0.0.1:2380",
 			"--initial-advertise-peer-urls=http://127.0.0.1:2380",
 			"--initial-cluster=default=http://127.0.0.1:2380",
-			// Without fsync a start writes its few hundred keys in no time. What is at stake is
-			// this cluster's own record after a power cut; a killed process loses nothing, since
-			// the kernel still writes what it has.
-			"--unsafe-no-fsync",
 			"--snapshot-count=10000",
 			"--log-level=warn",
 		)),
@@ -114,6 +110,10 @@ func parts(cgroup string) []part {
 			"--root-ca-file="+insidePKI+"/ca.crt",
 			"--cluster-signing-cert-file="+insidePKI+"/ca.crt",
 			"--cluster-signing-key-file="+insidePKI+"/ca.key",
+			// By default it starts its forty controllers at a pace that spares a big cluster's API
+			// server, in four seconds.
+			"--kube-api-qps=300",
+			"--kube-api-burst=600",
 			"--profiling=false",
 		),
 		kube("kube-scheduler", "100MiB", []need{needAPI},
