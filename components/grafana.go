@@ -18,6 +18,8 @@ type GrafanaArgs struct {
 	Host pulumi.StringInput
 	// Databases of InfluxDB: each is a data source influxdb-<database>.
 	Databases []string
+	// InfluxDBVolume is the volume that the alert on a full disk is about.
+	InfluxDBVolume Volume
 	// Prometheus says whether the site has a data source prometheus.
 	Prometheus bool
 	// Dashboards by their uid, as JSON.
@@ -31,8 +33,8 @@ type GrafanaArgs struct {
 	Plugins []string
 	// SMTP is the server that mail goes through. Default: no mail.
 	SMTP *SMTP
-	// Storage is the size of the volume, a Kubernetes quantity.
-	Storage string
+	// Volume holds the data.
+	Volume Volume
 	// Resources of the server. Default: 50m and 128Mi at least, 1 and 512Mi at most.
 	Resources Resources
 	// Admin is the password of the account admin.
@@ -77,7 +79,7 @@ func NewGrafana(ctx *pulumi.Context, name string, args GrafanaArgs, opts ...pulu
 	if err != nil {
 		return nil, err
 	}
-	claim, err := p.newClaim(ctx, args.Storage, child)
+	claim, err := p.newClaim(ctx, args.Volume, child)
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +87,7 @@ func NewGrafana(ctx *pulumi.Context, name string, args GrafanaArgs, opts ...pulu
 		"grafana.ini":      args.ini(),
 		"datasources.yaml": pulumi.String(sources),
 		"dashboards.yaml":  pulumi.String(dashboardProvider),
+		"alerts.yaml":      pulumi.String(alertFile(args.InfluxDBVolume)),
 	}, child)
 	if err != nil {
 		return nil, err
@@ -175,18 +178,23 @@ func dashboardFiles(dashboards map[string]string) pulumi.StringMap {
 // grafanaMounts are those of the server and of the init container, which is the same
 // program on the same data.
 func grafanaMounts() corev1.VolumeMountArray {
-	ini := readOnlyMount("config", "/etc/grafana/grafana.ini")
-	ini.SubPath = pulumi.String("grafana.ini")
-	sources := readOnlyMount("config", "/etc/grafana/provisioning/datasources/velodrome.yaml")
-	sources.SubPath = pulumi.String("datasources.yaml")
-	provider := readOnlyMount("config", "/etc/grafana/provisioning/dashboards/velodrome.yaml")
-	provider.SubPath = pulumi.String("dashboards.yaml")
 	return corev1.VolumeMountArray{
 		mount("data", "/var/lib/grafana"),
-		ini, sources, provider,
+		configFile("grafana.ini", "/etc/grafana/grafana.ini"),
+		configFile("datasources.yaml", "/etc/grafana/provisioning/datasources/velodrome.yaml"),
+		configFile("dashboards.yaml", "/etc/grafana/provisioning/dashboards/velodrome.yaml"),
+		configFile("alerts.yaml", "/etc/grafana/provisioning/alerting/velodrome.yaml"),
 		readOnlyMount("dashboards", dashboardFolder),
 		readOnlyMount("secrets", secretFolder),
 	}
+}
+
+// configFile mounts one file of the ConfigMap; the folder that it goes into may hold
+// files of the image.
+func configFile(name, path string) *corev1.VolumeMountArgs {
+	m := readOnlyMount("config", path)
+	m.SubPath = pulumi.String(name)
+	return m
 }
 
 // grafanaInitContainer sets the administrator's password, which Grafana itself takes

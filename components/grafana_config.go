@@ -2,8 +2,10 @@ package components
 
 import (
 	"crypto/sha256"
+	_ "embed"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -104,6 +106,16 @@ func smtp(s *SMTP) []string {
 	return lines
 }
 
+// alertRules are the alerts that only InfluxDB can tell of, for Grafana to watch.
+//
+//go:embed alerts.yml
+var alertRules string
+
+// alertFile returns the alert rules for an InfluxDB with the given volume.
+func alertFile(influxDB Volume) string {
+	return strings.ReplaceAll(alertRules, "INFLUXDB_VOLUME_BYTES", strconv.FormatInt(influxDB.Bytes, 10))
+}
+
 // dashboardProvider tells Grafana where the dashboards are. They are edited in the
 // repository: what somebody changes in the page cannot be saved over them.
 const dashboardProvider = `apiVersion: 1
@@ -170,7 +182,8 @@ func influxDBSource(database string) Datasource {
 	return Datasource{
 		Name: DatasourceUID(database), UID: DatasourceUID(database), Type: "influxdb", Access: "proxy",
 		URL: fmt.Sprintf("http://influxdb:%d", influxDBPort), User: "reader",
-		JSONData:       map[string]any{"dbName": database, "httpMode": "POST", "version": "InfluxQL"},
+		// Not POST: over a connection that is kept alive, Grafana 10 cuts some answers short.
+		JSONData:       map[string]any{"dbName": database, "httpMode": "GET", "version": "InfluxQL"},
 		SecureJSONData: map[string]string{"password": "$__file{" + secretFolder + "/influxdb-password}"},
 	}
 }

@@ -18,8 +18,8 @@ type InfluxDBArgs struct {
 	Image string
 	// Databases by name, with how long each keeps its points; zero is for ever.
 	Databases map[string]time.Duration
-	// Storage is the size of the volume, a Kubernetes quantity.
-	Storage string
+	// Volume holds the data.
+	Volume Volume
 	// Resources of the server. Default: 100m and 256Mi at least, 2 and 4Gi at most;
 	// the index is on disk, so memory follows the queries and not the data.
 	Resources Resources
@@ -53,7 +53,7 @@ func NewInfluxDB(ctx *pulumi.Context, name string, args InfluxDBArgs, opts ...pu
 	p := part{Site: args.Site, name: "influxdb", labels: labels{args.Project, appInfluxDB, args.Image}}
 	child := pulumi.Parent(c)
 
-	claim, err := p.newClaim(ctx, args.Storage, child)
+	claim, err := p.newClaim(ctx, args.Volume, child)
 	if err != nil {
 		return nil, err
 	}

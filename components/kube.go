@@ -74,13 +74,20 @@ func (p part) newSecret(ctx *pulumi.Context, name string, files pulumi.StringMap
 	}, with(opts, pulumi.AdditionalSecretOutputs([]string{"data", "stringData"}))...)
 }
 
+// Volume is the size of a part's volume: as a Kubernetes quantity, and in bytes for the
+// alert that says when it will be full.
+type Volume struct {
+	Size  string
+	Bytes int64
+}
+
 // newClaim declares the part's volume, for one writer. Its name is fixed, so that
 // growing it happens in place.
-func (p part) newClaim(ctx *pulumi.Context, size string, opts ...pulumi.ResourceOption) (*corev1.PersistentVolumeClaim, error) {
+func (p part) newClaim(ctx *pulumi.Context, volume Volume, opts ...pulumi.ResourceOption) (*corev1.PersistentVolumeClaim, error) {
 	spec := &corev1.PersistentVolumeClaimSpecArgs{
 		AccessModes: pulumi.ToStringArray([]string{"ReadWriteOnce"}),
 		Resources: &corev1.VolumeResourceRequirementsArgs{
-			Requests: pulumi.StringMap{"storage": pulumi.String(size)},
+			Requests: pulumi.StringMap{"storage": pulumi.String(volume.Size)},
 		},
 	}
 	if p.StorageClass != "" {

@@ -147,7 +147,7 @@ func (args ProjectArgs) prometheus(site Site) PrometheusArgs {
 func (args ProjectArgs) grafana(site Site, endpoint *Endpoint) GrafanaArgs {
 	a := args.Grafana
 	a.Site, a.Image, a.Host = site, args.Images.Grafana, endpoint.Host
-	a.Prometheus = args.Prometheus != nil
+	a.Prometheus, a.InfluxDBVolume = args.Prometheus != nil, args.InfluxDB.Volume
 	a.Databases = slices.Sorted(maps.Keys(args.InfluxDB.Databases))
 	a.Admin, a.SecretKey, a.Reader = args.Credentials.GrafanaAdmin, args.Credentials.GrafanaSecretKey, args.Credentials.InfluxDBReader
 	return a

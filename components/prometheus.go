@@ -23,8 +23,8 @@ type PrometheusArgs struct {
 	RetentionTime string
 	// RetentionSize is how many bytes are kept, in Prometheus's notation.
 	RetentionSize string
-	// Storage is the size of the volume, a Kubernetes quantity.
-	Storage string
+	// Volume holds the data.
+	Volume Volume
 	// Resources of the server. Default: 100m and 256Mi at least, 2 and 4Gi at most.
 	Resources Resources
 }
@@ -54,13 +54,14 @@ func NewPrometheus(ctx *pulumi.Context, name string, args PrometheusArgs, opts .
 	if err != nil {
 		return nil, fmt.Errorf("prometheus.yml of project %s: %w", args.Project, err)
 	}
-	claim, err := p.newClaim(ctx, args.Storage, child)
+	claim, err := p.newClaim(ctx, args.Volume, child)
 	if err != nil {
 		return nil, err
 	}
 	config, err := p.newConfigMap(ctx, "config", pulumi.StringMap{
 		"prometheus.yml": pulumi.String(text),
 		"rules.yml":      pulumi.String(prometheusRules),
+		"capacity.yml":   pulumi.String(capacityRule(args.Volume)),
 	}, child)
 	if err != nil {
 		return nil, err

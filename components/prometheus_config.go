@@ -19,6 +19,18 @@ var prometheusRules string
 //go:embed prometheus_site.yml
 var siteScrapeConfig []byte
 
+// capacityRule returns the rule that tells the size of the volume, which no server
+// tells: what the alert on a full disk compares with.
+func capacityRule(v Volume) string {
+	return fmt.Sprintf(`groups:
+  - name: velodrome-capacity
+    rules:
+      - record: velodrome_volume_capacity_bytes
+        expr: vector(%d)
+        labels: {app: prometheus}
+`, v.Bytes)
+}
+
 // prometheusConfig returns the project's prometheus.yml with the jobs and the rules
 // of the site added; all else in it stays as written.
 func prometheusConfig(project string) (string, error) {

@@ -2,33 +2,23 @@ package stack
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"velodrome/components"
 	"velodrome/stack/config"
-	"velodrome/stack/dashboard"
 )
-
-// shippedDashboards is the folder of the dashboards that come with Velodrome,
-// relative to the program.
-const shippedDashboards = "dashboards"
-
-// maxDashboardBytes is how much fits into the one ConfigMap that a project's
-// dashboards are in: Kubernetes' limit of 1 MiB, less room for its other fields.
-const maxDashboardBytes = 1<<20 - 1<<16
 
 // projectArgs turns the projects of config.yaml into the arguments of their
 // components, or returns one error with all faults.
 func projectArgs(s Settings, stack string, cfg *config.Config) (map[string]components.ProjectArgs, error) {
+	library := dashboardLibrary{}
 	all, err := images(s.Images)
 	faults := []error{err, checkPasswords(s.Passwords, cfg.Names)}
 	args := map[string]components.ProjectArgs{}
 	for _, p := range cfg.Projects {
-		a, err := oneProject(s, stack, cfg, p)
+		a, err := oneProject(s, stack, cfg, library, p)
 		// A dashboard that several projects share is reported once.
 		if err != nil && !slices.ContainsFunc(faults, func(f error) bool { return f != nil && f.Error() == err.Error() }) {
 			faults = append(faults, err)
@@ -39,12 +29,12 @@ func projectArgs(s Settings, stack string, cfg *config.Config) (map[string]compo
 	return args, errors.Join(faults...)
 }
 
-func oneProject(s Settings, stack string, cfg *config.Config, p config.Project) (components.ProjectArgs, error) {
+func oneProject(s Settings, stack string, cfg *config.Config, library dashboardLibrary, p config.Project) (components.ProjectArgs, error) {
 	passwords, err := credentials(s, stack, p)
 	if err != nil {
 		return components.ProjectArgs{}, err
 	}
-	dashboards, err := loadDashboards(cfg, p)
+	dashboards, err := library.of(cfg, p)
 	if err != nil {
 		return components.ProjectArgs{}, err
 	}
@@ -56,7 +46,7 @@ func oneProject(s Settings, stack string, cfg *config.Config, p config.Project) 
 		},
 		InfluxDB: components.InfluxDBArgs{
 			Databases: retentions(p.InfluxDB.Databases),
-			Storage:   string(p.InfluxDB.Storage),
+			Volume:    volume(p.InfluxDB.Storage),
 			Resources: resources(p.InfluxDB.Resources),
 		},
 		Prometheus: prometheus(p.Prometheus),
@@ -66,7 +56,7 @@ func oneProject(s Settings, stack string, cfg *config.Config, p config.Project) 
 			GoogleAnalyticsID: string(p.Grafana.GoogleAnalyticsUAID),
 			Plugins:           texts(p.Grafana.Plugins),
 			SMTP:              smtp(p.Grafana.SMTP, s.Passwords[p.Name]),
-			Storage:           string(p.Grafana.Storage),
+			Volume:            volume(p.Grafana.Storage),
 			Resources:         resources(p.Grafana.Resources),
 		},
 		Credentials: passwords,
@@ -81,7 +71,7 @@ func prometheus(p *config.Prometheus) *components.PrometheusArgs {
 		Config:        p.Config,
 		RetentionTime: p.RetentionTime.String(),
 		RetentionSize: string(p.RetentionSize),
-		Storage:       string(p.Storage),
+		Volume:        volume(p.Storage),
 		Resources:     resources(p.Resources),
 	}
 }
@@ -92,6 +82,10 @@ func retentions(databases map[string]config.Database) map[string]time.Duration {
 		m[name] = time.Duration(d.Retention)
 	}
 	return m
+}
+
+func volume(size config.Bytes) components.Volume {
+	return components.Volume{Size: string(size), Bytes: size.Int64()}
 }
 
 func resources(r config.Resources) components.Resources {
@@ -110,43 +104,6 @@ func smtp(s *config.SMTP, passwords map[string]string) *components.SMTP {
 		c.Password = secret(password)
 	}
 	return c
-}
-
-// loadDashboards returns a project's dashboards by uid.
-func loadDashboards(cfg *config.Config, p config.Project) (map[string]string, error) {
-	paths := []string{shippedDashboards}
-	if p.Grafana.Dashboards != nil {
-		paths = texts(p.Grafana.Dashboards)
-	}
-	loaded, err := dashboard.Load(paths, sources(p))
-	if err != nil {
-		return nil, err
-	}
-	byUID, size := map[string]string{}, 0
-	for _, d := range loaded {
-		byUID[d.UID] = string(d.JSON)
-		size += len(d.JSON)
-	}
-	at := "projects." + p.Name + ".grafana"
-	if size > maxDashboardBytes {
-		return nil, fmt.Errorf("%s: %s.dashboards: together they have %d bytes, and %d fit; name fewer",
-			cfg.Position(at+".dashboards"), at, size, maxDashboardBytes)
-	}
-	if _, ok := byUID[string(p.Grafana.HomeDashboard)]; !ok && len(byUID) > 0 {
-		return nil, fmt.Errorf("%s: %s.home-dashboard: no dashboard of the project has the uid %q; there are %s",
-			cfg.Position(at+".home-dashboard"), at, p.Grafana.HomeDashboard, strings.Join(sortedKeys(byUID), ", "))
-	}
-	return byUID, nil
-}
-
-// sources returns the data sources that a project's Grafana has.
-func sources(p config.Project) dashboard.Sources {
-	s := dashboard.Sources{Shipped: shippedDashboards}
-	for _, d := range components.Datasources(p.Prometheus != nil, sortedKeys(p.InfluxDB.Databases)) {
-		s.List = append(s.List, dashboard.Source{UID: d.UID, Name: d.Name, Type: d.Type})
-	}
-	s.Default = s.List[0].UID
-	return s
 }
 
 func texts[S ~string](list []S) []string {

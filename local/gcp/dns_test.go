@@ -231,3 +231,21 @@ func FuzzRecordThatIsTakenCanBeSent(f *testing.F) {
 		}
 	})
 }
+
+// The local stack has one zone, of all names.
+func TestZoneOfAllNamesAnswersForEveryName(t *testing.T) {
+	s := Open(filepath.Join(t.TempDir(), "gcp.json"))
+	must(t, s.EnsureZone(project, "everything", "."))
+	must(t, s.Change(project, "everything", []Record{
+		{Name: "velodrome.k8s.io.", Type: "A", TTL: 300, Rrdatas: []string{"203.0.113.1"}},
+	}, nil))
+	d := newDNS(t, s)
+	if got := told(ask(t, d, "udp", "velodrome.k8s.io.", dns.TypeA)); !strings.HasPrefix(got, "NOERROR aa: velodrome.k8s.io. 300 IN A 203.0.113.1") {
+		t.Error(got)
+	}
+	for _, absent := range []string{"absent.test.", "test.", "."} {
+		if got := told(ask(t, d, "udp", absent, dns.TypeA)); strings.Contains(got, "203.0.113.1") {
+			t.Errorf("%s: %s", absent, got)
+		}
+	}
+}

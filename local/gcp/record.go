@@ -275,7 +275,10 @@ func (z *Zone) checkRecord(where string, r Record) error {
 
 // within tells whether a name belongs to a zone. Both end in a dot.
 func within(name, zone string) bool {
-	return zone == "." || name == zone || strings.HasSuffix(name, "."+zone)
+	if zone == "." {
+		return name != "" // above the last label there is no name
+	}
+	return name == zone || strings.HasSuffix(name, "."+zone)
 }
 
 // validName tells whether a DNS name is complete (it ends in a dot), in lower

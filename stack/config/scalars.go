@@ -176,6 +176,16 @@ func (b *Bytes) set(text string) error {
 	return nil
 }
 
+// Int64 is the number of bytes, rounded up; 0 for what is no quantity.
+func (b Bytes) Int64() int64 {
+	v, ok := quantity(string(b))
+	if !ok {
+		return 0
+	}
+	n := new(big.Int).Add(v.Num(), new(big.Int).Sub(v.Denom(), big.NewInt(1)))
+	return n.Div(n, v.Denom()).Int64()
+}
+
 var otherUnits = regexp.MustCompile(`^-?([0-9]+(?:\.[0-9]+)?) ?([kKmMgGtTpPeE])[iI]?[bB]?$`)
 
 // badBytes turns the spellings of other tools into Kubernetes' own.

@@ -150,7 +150,7 @@ func TestPrometheusPollsTheProjectAndTheSite(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("the jobs are %v", names)
 	}
-	if !slices.Equal(c.RuleFiles, []string{"/etc/prometheus/rules.yml"}) {
+	if !slices.Equal(c.RuleFiles, []string{"/etc/prometheus/rules.yml", "/etc/prometheus/capacity.yml"}) {
 		t.Errorf("the rule files are %v", c.RuleFiles)
 	}
 	_, errs := rulefmt.Parse([]byte(rendered["rules.yml"]), false, model.UTF8Validation,
