@@ -72,6 +72,9 @@ func parts(cgroup string) []part {
 			"--initial-advertise-peer-urls=http://127.0.0.1:2380",
 			"--initial-cluster=default=http://127.0.0.1:2380",
 			"--snapshot-count=10000",
+			// Nobody listens for the heartbeat, but an election, at each start, takes five of them.
+			"--heartbeat-interval=200",
+			"--election-timeout=1000",
 			"--log-level=warn",
 		)),
 		kube("kube-apiserver", "700MiB", nil,
@@ -110,6 +113,10 @@ func parts(cgroup string) []part {
 			"--root-ca-file="+insidePKI+"/ca.crt",
 			"--cluster-signing-cert-file="+insidePKI+"/ca.crt",
 			"--cluster-signing-key-file="+insidePKI+"/ca.key",
+			// Folders are not attached to nodes; the one that attaches looks ten times a second.
+			"--controllers=*,-persistentvolume-attach-detach-controller",
+			"--node-monitor-period=20s",
+			"--node-monitor-grace-period=3m",
 			// By default it starts its forty controllers at a pace that spares a big cluster's API
 			// server, in four seconds.
 			"--kube-api-qps=300",
