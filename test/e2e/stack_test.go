@@ -21,12 +21,20 @@ import (
 	"time"
 )
 
-// The ports of the tests' own cluster.
-const (
-	apiPort    = "16543"
-	dnsPort    = "10153"
-	portOffset = 20000
+// The ports of the tests' own cluster. $VELODROME_E2E_SLOT, a digit, moves them, so that
+// several people can run the tests on one machine.
+var (
+	apiPort    = fmt.Sprintf("165%s3", slot())
+	dnsPort    = fmt.Sprintf("101%s3", slot())
+	portOffset = 20000 + 1000*int(slot()[0]-'0')
 )
+
+func slot() string {
+	if s := os.Getenv("VELODROME_E2E_SLOT"); len(s) == 1 && s[0] >= '0' && s[0] <= '9' {
+		return s
+	}
+	return "4"
+}
 
 // local is the local stack of this test.
 type local struct {
