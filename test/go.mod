@@ -9,7 +9,7 @@ require (
 	github.com/influxdata/influxql v1.4.1
 	github.com/prometheus/blackbox_exporter v0.28.0
 	github.com/prometheus/common v0.72.1
-	github.com/prometheus/prometheus v0.316.0
+	github.com/prometheus/prometheus v0.314.0
 	github.com/pulumi/pulumi/sdk/v3 v3.228.0
 	github.com/tufanbarisyildirim/gonginx v0.0.0-20260220081509-8e17ce617db3
 	gopkg.in/yaml.v3 v3.0.1
