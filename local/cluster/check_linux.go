@@ -50,7 +50,7 @@ func checkHost(cfg Config) error {
 	if err := checkSpace(cfg.State); err != nil {
 		return err
 	}
-	if err := checkKernel(cfg.State); err != nil {
+	if err := checkKernel(cfg); err != nil {
 		return err
 	}
 	if _, err := hostHierarchies(); err != nil {
@@ -76,13 +76,13 @@ func enough(dir string, free uint64) error {
 
 // checkKernel finds what the kernel lacks. A module that is there and not loaded
 // yet is loaded by its first use.
-func checkKernel(dir string) error {
-	if err := checkOverlay(dir); err != nil {
+func checkKernel(cfg Config) error {
+	if err := checkOverlay(cfg.State); err != nil {
 		return err
 	}
 	done := make(chan error)
 	// In a namespace of its own, on a thread that ends with it, so that nothing is left.
-	go func() { done <- tryNetwork() }()
+	go func() { done <- tryNetwork(cfg.Root) }()
 	return <-done
 }
 
@@ -93,7 +93,8 @@ func checkOverlay(dir string) error {
 		return fmt.Errorf("look for overlayfs: %w", err)
 	}
 	if !slices.Contains(strings.Fields(string(b)), "overlay") {
-		if err := unix.Mount("overlay", "/nonexistent", "overlay", 0, ""); errors.Is(err, unix.ENODEV) {
+		// This loads the module if there is one, and mounts nothing since it says no layers.
+		if err := unix.Mount("overlay", dir, "overlay", 0, ""); errors.Is(err, unix.ENODEV) {
 			return errors.New("the kernel has no overlayfs, which containers need: load it (modprobe overlay), or use a kernel that has it")
 		}
 	}

@@ -13,6 +13,8 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"time"
 
 	"velodrome/local/cloud"
@@ -80,5 +82,22 @@ func (e *PartError) Error() string {
 	for _, l := range e.Log {
 		s += "\n    " + l
 	}
+	if e.Part == "etcd" {
+		s += "\nIf its data is damaged, as by a power cut: `make down` removes it, and `make up` begins anew."
+	}
 	return s
 }
+
+// gist is what tells most of the end of a log: from the last line in which a
+// program gave up, or else the last lines.
+func gist(lines []string, n int) []string {
+	for i, l := range slices.Backward(lines) {
+		if gaveUp.MatchString(l) {
+			return lines[i:min(i+n/2, len(lines))]
+		}
+	}
+	return lines[max(0, len(lines)-n):]
+}
+
+// gaveUp matches the last words of Go programs, of klog, of etcd and of cobra.
+var gaveUp = regexp.MustCompile(`^panic: |^fatal error: |^F\d{4} |"level":"(fatal|panic)"|^Error: |^error: |level=fatal`)

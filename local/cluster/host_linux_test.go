@@ -136,9 +136,20 @@ func TestFailedPartIsNamedWithTheEndOfItsLog(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	want := "etcd does not stay up (exit status 1); the end of " + cfg.Log("etcd") + ":" + strings.Repeat("\n    early", 7) + "\n    disk quota exceeded"
+	want := "etcd does not stay up (exit status 1); the end of " + cfg.Log("etcd") + ":" + strings.Repeat("\n    early", 7) + "\n    disk quota exceeded" +
+		"\nIf its data is damaged, as by a power cut: `make down` removes it, and `make up` begins anew."
 	if got := watch(ctx, cfg); got == nil || got.Error() != want {
 		t.Errorf("got %v\nwant %s", got, want)
+	}
+}
+
+func TestLastWordsOfAProgramAreShownAndNotItsStack(t *testing.T) {
+	log := []string{"started", "panic: freelist is broken", "", "goroutine 1 [running]:", "main.main()", "	/x.go:1"}
+	if got, want := strings.Join(gist(log, 6), "|"), "panic: freelist is broken||goroutine 1 [running]:"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got := strings.Join(gist([]string{"a", "b", "c"}, 2), "|"); got != "b|c" {
+		t.Errorf("without last words: %s", got)
 	}
 }
 

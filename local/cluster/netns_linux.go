@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -123,26 +125,45 @@ func (n clusterNetwork) route(ip net.IP, change func(*netlink.Route) error) erro
 	})
 }
 
+// trials are rules like those that kube-proxy and the NetworkPolicy controller will
+// write, each with what must be in the kernel for it.
+var trials = []struct{ args, modules []string }{
+	{[]string{"nft", "add table ip try; add chain ip try nat { type nat hook postrouting priority 100; }; add rule ip try nat numgen random mod 2 0 masquerade fully-random;" +
+		" add chain ip try in { type filter hook input priority 0; }; add rule ip try in fib daddr type local ct state new reject"},
+		[]string{"nf_tables", "nft_chain_nat", "nft_masq", "nft_numgen", "nft_fib_ipv4", "nft_ct", "nft_reject_ipv4"}},
+	{[]string{"ipset", "create", "try", "hash:ip"}, []string{"ip_set", "ip_set_hash_ip"}},
+	{[]string{"iptables-nft", "-A", "INPUT", "-m", "comment", "--comment", "try", "-m", "set", "--match-set", "try", "src", "-j", "ACCEPT"},
+		[]string{"nft_compat", "xt_comment", "xt_set"}},
+}
+
 // tryNetwork makes, in a network namespace that nobody else sees and that ends with
 // the calling goroutine, what the cluster will need: it finds out what the kernel lacks.
-func tryNetwork() error {
+func tryNetwork(root string) error {
 	runtime.LockOSThread() // for good: the thread ends, and the namespace with it
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("make a network namespace: %w (a container needs --privileged)", err)
 	}
 	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "try0"}, PeerName: "try1"}); err != nil {
-		return fmt.Errorf("the kernel cannot make pairs of interfaces (veth): load the module (modprobe veth), or use a kernel that has it: %w", err)
+		return lacks([]string{"veth"}, err.Error())
 	}
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER)
+	libraries, err := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu"))
 	if err != nil {
-		return fmt.Errorf("the kernel has no netfilter, which Services need: load the modules (modprobe -a nf_tables ip_set), or use a kernel that has it: %w", err)
+		return fmt.Errorf("find the libraries in %s: %w", root, err)
 	}
-	if err := unix.Close(fd); err != nil {
-		return err
-	}
-	if _, err := os.Stat("/proc/sys/net/netfilter"); err != nil {
-		// nf_conntrack; the first rule that needs it loads it.
-		return nil //nolint:nilerr // its absence is not yet a fault
+	for _, try := range trials {
+		cmd := exec.Command(filepath.Join(root, "usr/sbin", try.args[0]), try.args[1:]...)
+		cmd.Env = []string{
+			"LD_LIBRARY_PATH=" + strings.Join(append(libraries, strings.ReplaceAll(strings.Join(libraries, ":"), "/usr/lib/", "/lib/")), ":"),
+			"XTABLES_LIBDIR=" + filepath.Join(root, xtablesFolder(root)), "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+		}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return lacks(try.modules, fmt.Sprintf("%s: %v: %s", try.args[0], err, strings.Join(strings.Fields(string(out)), " ")))
+		}
 	}
 	return nil
+}
+
+func lacks(modules []string, why string) error {
+	return fmt.Errorf("the kernel lacks something that the cluster's network needs (%s): load the modules (modprobe -a %s), or use a kernel that has them",
+		why, strings.Join(modules, " "))
 }

@@ -320,7 +320,7 @@ func watch(ctx context.Context, cfg Config) error {
 		}
 		for name, p := range readParts(cfg) {
 			if p.Restarts >= unstable && time.Since(p.Since) < calm {
-				return &PartError{Part: name, End: p.LastEnd, Log: tail(cfg.Log(name), 8), Path: cfg.Log(name)}
+				return &PartError{Part: name, End: p.LastEnd, Log: gist(tail(cfg.Log(name), 200), 8), Path: cfg.Log(name)}
 			}
 		}
 		running, err := daemonRuns(cfg)
@@ -328,7 +328,7 @@ func watch(ctx context.Context, cfg Config) error {
 			return err
 		}
 		if !running && (time.Now().After(grace) || failed(cfg)) {
-			return &PartError{Part: "the cluster's daemon", End: "it has ended", Log: tail(cfg.Log("daemon"), 8), Path: cfg.Log("daemon")}
+			return &PartError{Part: "the cluster's daemon", End: "it has ended", Log: gist(tail(cfg.Log("daemon"), 200), 8), Path: cfg.Log("daemon")}
 		}
 	}
 }
