@@ -167,6 +167,7 @@ func startInit(cfg Config) (*initProcess, error) {
 	go func() {
 		runtime.LockOSThread()
 		cmd := exec.Command(selfPath, Helper, "init", cfg.path(configFile))
+		cmd.Args[0] = "velodrome-local" // for those who list processes
 		cmd.Stdout, cmd.Stderr, cmd.Dir = os.Stdout, os.Stderr, "/"
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,

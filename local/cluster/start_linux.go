@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"debug/elf"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,7 +71,7 @@ func Start(ctx context.Context, cfg Config) error {
 		return err
 	}
 	if running && !sameAsRunning(cfg) {
-		cfg.Progress("the cluster runs with other settings: starting it again")
+		cfg.Progress("the cluster runs with other settings or an older program: starting it again")
 		if err := stop(ctx, cfg); err != nil {
 			return err
 		}
@@ -143,8 +146,8 @@ func daemonPID(cfg Config) (int, error) {
 	return strconv.Atoi(strings.TrimSpace(string(b)))
 }
 
-// sameAsRunning tells whether the running daemon has these settings. Images are
-// none: Start brings them to a cluster that runs.
+// sameAsRunning tells whether the running daemon has these settings and is this
+// program. Images are no setting: Start brings them to a cluster that runs.
 func sameAsRunning(cfg Config) bool {
 	have, err := os.ReadFile(cfg.path(configFile))
 	if err != nil {
@@ -156,7 +159,34 @@ func sameAsRunning(cfg Config) bool {
 
 func encodeConfig(cfg Config) ([]byte, error) {
 	cfg.Images = nil
-	return json.MarshalIndent(cfg, "", "  ")
+	id, err := programID()
+	if err != nil {
+		return nil, err
+	}
+	return json.MarshalIndent(struct {
+		Config
+		Program string // of the daemon
+	}{cfg, id}, "", "  ")
+}
+
+// programID tells this program from another build of it: Go's linker writes a hash
+// of what it links into the program.
+func programID() (string, error) {
+	f, err := elf.Open(selfPath)
+	if err != nil {
+		return "", fmt.Errorf("read this program: %w", err)
+	}
+	defer func() { _ = f.Close() }() // read only
+	note := f.Section(".note.go.buildid")
+	if note == nil {
+		return "", nil // linked without; then all builds look alike
+	}
+	b, err := note.Data()
+	if err != nil {
+		return "", fmt.Errorf("read this program: %w", err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8]), nil
 }
 
 // spawnDaemon starts this same program as the daemon, in a session of its own so
@@ -189,6 +219,7 @@ func spawnDaemon(cfg Config) error {
 	}
 	defer func() { _ = log.Close() }() // the daemon has it
 	cmd := exec.Command(selfPath, Helper, "daemon", cfg.path(configFile))
+	cmd.Args[0] = "velodrome-local" // for those who list processes
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
