@@ -229,8 +229,8 @@ func spawnDaemon(cfg Config) error {
 }
 
 // waitUntilReady waits for all that Start promises, and says what is missing.
-func waitUntilReady(ctx context.Context, cfg Config) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+func waitUntilReady(parent context.Context, cfg Config) error {
+	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	go func() { cancel(watch(ctx, cfg)) }()
 
@@ -248,13 +248,10 @@ func waitUntilReady(ctx context.Context, cfg Config) error {
 	}()
 	err := waitForNode(ctx, cfg)
 	imports.Wait()
-	if importErr != nil {
+	if importErr != nil && (err == nil || !errors.Is(importErr, context.Cause(parent))) {
 		return fmt.Errorf("start the cluster: %w", importErr)
 	}
-	if err != nil {
-		return err
-	}
-	return nil
+	return err // says what was waited for when the time was up
 }
 
 // waitForNode waits for the API server, the node, and cluster DNS, one after the other.
