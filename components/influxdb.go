@@ -106,6 +106,7 @@ func (args InfluxDBArgs) statements() pulumi.StringMap {
 	return pulumi.StringMap{
 		"ensure.iql": file(ensureStatements),
 		"apply.iql":  file(applyStatements),
+		"retention":  pulumi.String(joinStatements(retentions(args.Databases))),
 	}
 }
 

@@ -31,9 +31,8 @@ func ensureStatements(databases map[string]time.Duration, a accounts) []string {
 		`CREATE DATABASE "_internal" WITH DURATION 168h REPLICATION 1 SHARD DURATION 24h NAME "monitor"`,
 	}
 	for _, name := range sortedKeys(databases) {
-		statements = append(statements,
-			"CREATE DATABASE "+influxql.QuoteIdent(name),
-			retentionPolicy("CREATE", name, databases[name]))
+		statements = append(statements, fmt.Sprintf("CREATE DATABASE %s WITH %s NAME %s",
+			influxql.QuoteIdent(name), retention(databases[name]), influxql.QuoteIdent("autogen")))
 	}
 	return statements
 }
@@ -49,7 +48,6 @@ func applyStatements(databases map[string]time.Duration, a accounts) []string {
 	}
 	for _, name := range sortedKeys(databases) {
 		statements = append(statements,
-			retentionPolicy("ALTER", name, databases[name]),
 			grant("WRITE", name, "writer"),
 			grant("READ", name, "reader"))
 	}
@@ -61,15 +59,42 @@ func joinStatements(statements []string) string {
 	return strings.Join(statements, "\n") + "\n"
 }
 
-// retentionPolicy speaks of autogen, the policy that InfluxDB gives to each new
-// database, and makes it the default one.
-func retentionPolicy(verb, database string, keep time.Duration) string {
+// retentions has a line for each database: its name, and how its default retention
+// policy keeps points. What that policy is called is known to the server alone: a new
+// database's is autogen, one from before InfluxDB 1.0 has "default", and people name
+// theirs as they like.
+func retentions(databases map[string]time.Duration) []string {
+	var lines []string
+	for _, name := range sortedKeys(databases) {
+		lines = append(lines, name+" "+retention(databases[name]))
+	}
+	return lines
+}
+
+// retention returns the clauses of a retention policy that keeps points for so long;
+// zero is for ever.
+func retention(keep time.Duration) string {
 	duration := "INF"
 	if keep > 0 {
 		duration = influxql.FormatDuration(keep)
 	}
-	return fmt.Sprintf(`%s RETENTION POLICY "autogen" ON %s DURATION %s REPLICATION 1 DEFAULT`,
-		verb, influxql.QuoteIdent(database), duration)
+	return fmt.Sprintf("DURATION %s REPLICATION 1 SHARD DURATION %s",
+		duration, influxql.FormatDuration(shardDuration(keep)))
+}
+
+// shardDuration is how long each shard of such a policy lasts, as InfluxDB itself sets
+// it for a new one. It does not adjust that of an existing one, and refuses to keep
+// points for a shorter time than a shard lasts.
+func shardDuration(keep time.Duration) time.Duration {
+	const day = 24 * time.Hour
+	switch {
+	case keep == 0 || keep >= 180*day:
+		return 7 * day
+	case keep >= 2*day:
+		return day
+	default:
+		return time.Hour
+	}
 }
 
 func createUser(name, password string) string {
