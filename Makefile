@@ -32,6 +32,8 @@ check: ## the quick tests: no cluster, no root
 	cd local && go vet ./... && go test ./...
 
 e2e: $(LOCAL) ## the tests on a real cluster on this machine (Linux, root)
+	$(LOCAL) tools
+	$(LOCAL) images
 	cd local && go test -tags cluster -count=1 -timeout 20m ./cluster/...
 	cd test && go test -tags e2e -count=1 -timeout 30m -v ./e2e/...
 
@@ -52,4 +54,5 @@ help: ## this list
 # The go command itself knows whether there is anything to do.
 .PHONY: $(LOCAL)
 $(LOCAL):
+	@test -x $@ || echo "building velodrome-local, the command behind make (minutes, the first time)" >&2
 	@go build -C local -o $@ .
