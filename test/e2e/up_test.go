@@ -56,6 +56,7 @@ func TestSitesComeUpAnswerAndGo(t *testing.T) {
 	t.Run("a refresh finds no drift", func(t *testing.T) {
 		l.mustByHand(t, "pulumi refresh --stack local --yes --skip-preview --expect-no-changes")
 	})
+	t.Run("a project goes by itself", func(t *testing.T) { projectGoesByItself(t, l) })
 	t.Run("destroy leaves nothing", func(t *testing.T) { destroyLeavesNothing(t, l) })
 	l.must(t, "down")
 	t.Run("down leaves nothing on the host", func(t *testing.T) { hostIsClean(t, l) })
@@ -228,7 +229,7 @@ kubectl -n velodrome-kubernetes delete pod ask-as-%[1]s --grace-period=0 >/dev/n
 func passwordsAreHidden(t *testing.T, l *local, all map[string]credentials) {
 	places := map[string]string{
 		"the pods' specifications": l.mustByHand(t, "kubectl get pods,deployments,configmaps,services,events -A -o yaml"),
-		"the logs":                 l.mustByHand(t, l.binary() + " logs --lines 100000"),
+		"the logs":                 l.mustByHand(t, l.binary()+" logs --lines 100000"),
 		"the state":                l.mustByHand(t, "pulumi stack export --stack local"),
 		"the preview":              l.mustByHand(t, "pulumi preview --stack local --diff"),
 	}
@@ -253,6 +254,20 @@ func passwordsAreHidden(t *testing.T, l *local, all map[string]credentials) {
 				}
 			}
 		}
+	}
+}
+
+// projectGoesByItself takes one project away as docs/operations.md says.
+func projectGoesByItself(t *testing.T, l *local) {
+	const others = "kubectl get pods,pvc,services -n velodrome-kubernetes -o jsonpath='{.items[*].metadata.uid}'"
+	before := l.mustByHand(t, others)
+	l.mustByHand(t, `pulumi destroy --stack local --yes --skip-preview --target-dependents \
+  --target 'urn:pulumi:local::velodrome::velodrome:index:Project::istio'`)
+	if out, err := l.byHand("kubectl get namespace velodrome-istio"); err == nil {
+		t.Errorf("it is still there: %s", out)
+	}
+	if after := l.mustByHand(t, others); after != before {
+		t.Errorf("the other project's objects were %s and are %s", before, after)
 	}
 }
 
