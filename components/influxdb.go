@@ -100,13 +100,13 @@ func (args InfluxDBArgs) statements() pulumi.StringMap {
 	file := func(statements func(map[string]time.Duration, accounts) []string) pulumi.StringOutput {
 		return pulumi.All(args.Admin, args.Writer, args.Reader).ApplyT(func(v []any) string {
 			a := accounts{admin: v[0].(string), writer: v[1].(string), reader: v[2].(string)}
-			return joinStatements(statements(args.Databases, a))
+			return joinLines(statements(args.Databases, a))
 		}).(pulumi.StringOutput)
 	}
 	return pulumi.StringMap{
 		"ensure.iql": file(ensureStatements),
 		"apply.iql":  file(applyStatements),
-		"retention":  pulumi.String(joinStatements(retentions(args.Databases))),
+		"retention":  pulumi.String(joinLines(retentions(args.Databases))),
 	}
 }
 

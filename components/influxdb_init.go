@@ -54,9 +54,13 @@ func applyStatements(databases map[string]time.Duration, a accounts) []string {
 	return statements
 }
 
-// joinStatements puts one statement on a line, as the init script reads them.
-func joinStatements(statements []string) string {
-	return strings.Join(statements, "\n") + "\n"
+// joinLines puts one statement on a line, as the init script reads them.
+func joinLines(lines []string) string {
+	var b strings.Builder
+	for _, line := range lines {
+		b.WriteString(line + "\n")
+	}
+	return b.String()
 }
 
 // retentions has a line for each database: its name, and how its default retention
