@@ -251,6 +251,9 @@ func TestPasswordsStandInSecretsOnly(t *testing.T) {
 
 // passwordsIn returns the passwords in a file of a Secret.
 func passwordsIn(file, content string) []string {
+	if file == "retention" { // of each database: no secret, but part of the statements
+		return nil
+	}
 	if !strings.HasSuffix(file, ".iql") {
 		return []string{content}
 	}
