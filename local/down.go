@@ -81,12 +81,14 @@ func newCleanCommand() *cobra.Command {
 				return err
 			}
 			return s.locked(func() error {
-				status, err := cluster.Get(s.cluster)
-				if err != nil {
-					return err
-				}
-				if status.Running {
-					return errors.New("the cluster runs on what would be deleted; run `make down` first")
+				if !s.own {
+					status, err := cluster.Get(s.cluster)
+					if err != nil {
+						return err
+					}
+					if status.Running {
+						return errors.New("the cluster runs on what would be deleted; run `make down` first")
+					}
 				}
 				return s.builder.Clean(cmd.Context())
 			})

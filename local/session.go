@@ -152,6 +152,15 @@ func (s *session) lock() (unlock func() error, err error) {
 	return l.Unlock, nil
 }
 
+// check finds what would keep the local stack from coming up, before anything is
+// built or changed for it.
+func (s *session) check() error {
+	if s.own {
+		return nil
+	}
+	return cluster.Check(s.cluster)
+}
+
 // locked runs f while no other command changes anything.
 func (s *session) locked(f func() error) error {
 	unlock, err := s.lock()

@@ -45,6 +45,9 @@ func deploy(cmd *cobra.Command, args ...string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.check(); err != nil {
+		return err
+	}
 	ctx := cmd.Context()
 	return s.locked(func() error {
 		if err := s.start(ctx); err != nil {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 )
 
 // Config says where things are.
@@ -120,7 +118,7 @@ func (b *Builder) Ensure(ctx context.Context, w Want) (Have, error) {
 		found   installed
 	)
 	if w.Tools {
-		found = findInstalled(ctx)
+		found = findInstalled(ctx, b.cfg.Cache)
 		rs, err := b.toolRecipes(ctx, found)
 		if err != nil {
 			return have, err
@@ -184,8 +182,7 @@ func firstOf(list ...string) string {
 // single-threaded ends of one build are used by another; one where the memory is
 // too small for two big compilations.
 func lanes() int {
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) == nil && uint64(info.Totalram)*uint64(info.Unit) < 12<<30 {
+	if m := memory(); m > 0 && m < 12<<30 {
 		return 1
 	}
 	return 2

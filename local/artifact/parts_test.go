@@ -111,15 +111,15 @@ func TestInstalledPulumiIsUsedOnlyIfItWillDo(t *testing.T) {
 			t.Errorf("%q: %v", version, got)
 		}
 	}
-	dir, home := t.TempDir(), t.TempDir()
+	dir, home, ours := t.TempDir(), t.TempDir(), t.TempDir()
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	t.Setenv("PULUMI_HOME", home)
 	script(t, filepath.Join(dir, "pulumi"), "echo v3.228.0")
-	if got := findInstalled(t.Context()); got != (installed{}) {
+	if got := findInstalled(t.Context(), ours); got != (installed{}) {
 		t.Errorf("without a language host: %+v", got)
 	}
 	script(t, filepath.Join(dir, "pulumi-language-go"), "")
-	if got := findInstalled(t.Context()); got != (installed{bin: dir}) {
+	if got := findInstalled(t.Context(), ours); got != (installed{bin: dir}) {
 		t.Errorf("without the plugin: %+v", got)
 	}
 	plugin := filepath.Join(home, "plugins", kubernetesPlugin)
@@ -127,8 +127,31 @@ func TestInstalledPulumiIsUsedOnlyIfItWillDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	script(t, filepath.Join(plugin, "pulumi-resource-kubernetes"), "")
-	if got := findInstalled(t.Context()); got != (installed{bin: dir, kubernetes: plugin}) {
+	if got := findInstalled(t.Context(), ours); got != (installed{bin: dir, kubernetes: plugin}) {
 		t.Errorf("with everything: %+v", got)
+	}
+}
+
+// What was built must not be taken for what is installed: it would be linked to itself.
+func TestShellWithTheStacksEnvironmentCanRunUpToo(t *testing.T) {
+	cache, home, linked := t.TempDir(), t.TempDir(), t.TempDir()
+	t.Setenv("PULUMI_HOME", home)
+	script(t, filepath.Join(cache, "pulumi"), "echo v3.228.0")
+	script(t, filepath.Join(cache, "pulumi-language-go"), "")
+	script(t, filepath.Join(cache, "pulumi-resource-kubernetes"), "")
+	if err := (Tools{Plugins: map[string]string{kubernetesPlugin: cache}}).Install(home); err != nil {
+		t.Fatal(err)
+	}
+	path := os.Getenv("PATH")
+	t.Setenv("PATH", cache+":"+path)
+	if got := findInstalled(t.Context(), cache); got != (installed{}) {
+		t.Errorf("what was built is taken for what is installed: %+v", got)
+	}
+	script(t, filepath.Join(linked, "pulumi"), "echo v3.228.0")
+	script(t, filepath.Join(linked, "pulumi-language-go"), "")
+	t.Setenv("PATH", linked+":"+path)
+	if got := findInstalled(t.Context(), cache); got != (installed{bin: linked}) {
+		t.Errorf("the plugin that was built is taken for one that is installed: %+v", got)
 	}
 }
 

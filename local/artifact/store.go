@@ -290,7 +290,7 @@ func free(dir string) int64 {
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return -1
 	}
-	return int64(st.Bavail) * st.Bsize
+	return int64(st.Bavail) * int64(st.Bsize) // the size has another type on other systems
 }
 
 func size(b int64) string {

@@ -246,14 +246,19 @@ type installed struct {
 // installed: it knows all that the program's SDK asks for.
 const oldestPulumi = 200
 
-// findInstalled looks for a Pulumi that will do.
-func findInstalled(ctx context.Context) installed {
+// findInstalled looks for a Pulumi that will do. What lies in ours, the cache, is not
+// installed: a shell that has `make env` finds it on its PATH, and in its PULUMI_HOME
+// links to it.
+func findInstalled(ctx context.Context, ours string) installed {
 	var have installed
 	exe, err := exec.LookPath("pulumi")
 	if err != nil {
 		return have
 	}
 	if exe, err = filepath.EvalSymlinks(exe); err != nil {
+		return have
+	}
+	if isBelow(exe, ours) {
 		return have
 	}
 	dir := filepath.Dir(exe)
@@ -274,10 +279,20 @@ func findInstalled(ctx context.Context) installed {
 		}
 		home = filepath.Join(user, ".pulumi")
 	}
-	if plugin := filepath.Join(home, "plugins", kubernetesPlugin); exists(filepath.Join(plugin, "pulumi-resource-kubernetes")) && !exists(plugin+".partial") {
-		have.kubernetes = plugin
+	plugin := filepath.Join(home, "plugins", kubernetesPlugin)
+	if file, err := filepath.EvalSymlinks(filepath.Join(plugin, "pulumi-resource-kubernetes")); err == nil && !isBelow(file, ours) && !exists(plugin+".partial") {
+		have.kubernetes = filepath.Dir(file)
 	}
 	return have
+}
+
+// isBelow tells whether a file, whose path has no links, is somewhere below a folder.
+func isBelow(file, folder string) bool {
+	if real, err := filepath.EvalSymlinks(folder); err == nil {
+		folder = real
+	}
+	rel, err := filepath.Rel(folder, file)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // newEnough reads what `pulumi version` prints.

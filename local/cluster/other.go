@@ -4,6 +4,9 @@ package cluster
 
 import "context"
 
+// Check says that this is not Linux.
+func Check(Config) error { return ErrUnsupported }
+
 // Start needs Linux.
 func Start(context.Context, Config) error { return ErrUnsupported }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -88,8 +89,10 @@ func (s Stack) Prepare(ctx context.Context, images map[string]string) error {
 func (s Stack) setSecret(ctx context.Context, key, value string) error {
 	cmd := s.command(ctx, "config", "set", "--secret", key, "--stack", Name, "--non-interactive")
 	cmd.Stdin = strings.NewReader(value)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("pulumi config set --secret %s: %w\n%s", key, err, out)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := run(cmd); err != nil {
+		return fmt.Errorf("pulumi config set --secret %s: %w\n%s", key, err, out.String())
 	}
 	return nil
 }
@@ -99,7 +102,7 @@ func (s Stack) setSecret(ctx context.Context, key, value string) error {
 func (s Stack) Run(ctx context.Context, args ...string) error {
 	cmd := s.command(ctx, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
+	if err := run(cmd); err != nil {
 		return fmt.Errorf("pulumi %s: %w", strings.Join(args, " "), err)
 	}
 	return nil
@@ -159,7 +162,7 @@ func (s Stack) output(ctx context.Context, args ...string) ([]byte, error) {
 	var out, log bytes.Buffer
 	cmd := s.command(ctx, append(args, "--non-interactive")...)
 	cmd.Stdout, cmd.Stderr = &out, &log
-	if err := cmd.Run(); err != nil {
+	if err := run(cmd); err != nil {
 		return nil, fmt.Errorf("pulumi %s: %w\n%s%s", strings.Join(args, " "), err, log.String(), out.String())
 	}
 	return out.Bytes(), nil
@@ -179,14 +182,29 @@ func (s Stack) command(ctx context.Context, args ...string) *exec.Cmd {
 	if s.Bin != "" {
 		cmd.Env = append(cmd.Env, "PATH="+s.Bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	}
-	// A Ctrl-C at the terminal reaches pulumi by itself. A second one from here would
-	// make it drop what is under way.
+	// A first interrupt makes pulumi end after what is under way, a second one at once.
+	// A Ctrl-C at the terminal reaches it by itself, so there it gets none from here.
+	// Elsewhere it is in a group of its own, where what is sent to all of this program's
+	// group does not reach it, and gets one from here.
+	terminal := term.IsTerminal(int(os.Stdin.Fd()))
+	cmd.SysProcAttr = attributes(!terminal)
 	cmd.Cancel = func() error {
-		if term.IsTerminal(int(os.Stdin.Fd())) {
+		if terminal {
 			return nil
 		}
 		return cmd.Process.Signal(os.Interrupt)
 	}
-	cmd.WaitDelay = 2 * time.Minute
+	cmd.WaitDelay = patience
 	return cmd
+}
+
+// patience is how long an interrupted pulumi has to end.
+const patience = 2 * time.Minute
+
+// run runs a command on a thread that stays as long as it does, since on Linux the
+// command is interrupted when its thread ends.
+func run(cmd *exec.Cmd) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return cmd.Run()
 }
