@@ -54,11 +54,11 @@ func deploy(cmd *cobra.Command, args ...string) error {
 			return err
 		}
 		s.log("pulumi %s", args[0])
-		if err := s.stack.Run(ctx, args...); err != nil {
-			return err
-		}
 		if args[0] != "up" {
-			return nil
+			return s.stack.Run(ctx, args...)
+		}
+		if err := s.stack.Up(ctx, args[1:]...); err != nil {
+			return err
 		}
 		s.log("up")
 		return s.printSites(ctx, cmd.OutOrStdout())

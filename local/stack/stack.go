@@ -91,7 +91,7 @@ func (s Stack) setSecret(ctx context.Context, key, value string) error {
 	cmd.Stdin = strings.NewReader(value)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := run(cmd); err != nil {
+	if err := runOnThread(cmd); err != nil {
 		return fmt.Errorf("pulumi config set --secret %s: %w\n%s", key, err, out.String())
 	}
 	return nil
@@ -99,11 +99,16 @@ func (s Stack) setSecret(ctx context.Context, key, value string) error {
 
 // Run runs pulumi as a user would, with its output on the terminal. It is interrupted,
 // not killed, when ctx ends: it then stops after the operations under way.
-func (s Stack) Run(ctx context.Context, args ...string) error {
+func (s Stack) Run(ctx context.Context, args ...string) error { return s.run(ctx, nil, args...) }
+
+// run is Run with more in the environment.
+func (s Stack) run(ctx context.Context, env []string, args ...string) error {
 	cmd := s.command(ctx, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	if err := run(cmd); err != nil {
-		return fmt.Errorf("pulumi %s: %w", strings.Join(args, " "), err)
+	cmd.Env = append(append(cmd.Env, env...), mark+"="+s.State)
+	if err := runOnThread(cmd); err != nil {
+		err = fmt.Errorf("pulumi %s: %w", strings.Join(args, " "), err)
+		return errors.Join(err, endProcesses(mark+"="+s.State)) // had it been killed, its plugins are left
 	}
 	return nil
 }
@@ -141,28 +146,18 @@ func (s Stack) Projects(ctx context.Context) (map[string]Project, error) {
 
 // Exists tells whether the stack was ever made.
 func (s Stack) Exists() (bool, error) {
-	_, err := os.Stat(filepath.Join(s.backend(), ".pulumi", "stacks", "velodrome", Name+".json"))
+	_, err := os.Stat(s.stateFile())
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// ClearLock takes away the mark of a run of pulumi that was killed. It is only called
-// while this program holds the lock of the local stack, so no other run is under way.
-func (s Stack) ClearLock(ctx context.Context) error {
-	locks, err := filepath.Glob(filepath.Join(s.backend(), ".pulumi", "locks", "*", "*", "*", "*.json"))
-	if err != nil || len(locks) == 0 {
-		return err
-	}
-	return s.Quiet(ctx, "cancel", "--yes", "--stack", Name)
-}
-
 func (s Stack) output(ctx context.Context, args ...string) ([]byte, error) {
 	var out, log bytes.Buffer
 	cmd := s.command(ctx, append(args, "--non-interactive")...)
 	cmd.Stdout, cmd.Stderr = &out, &log
-	if err := run(cmd); err != nil {
+	if err := runOnThread(cmd); err != nil {
 		return nil, fmt.Errorf("pulumi %s: %w\n%s%s", strings.Join(args, " "), err, log.String(), out.String())
 	}
 	return out.Bytes(), nil
@@ -201,9 +196,9 @@ func (s Stack) command(ctx context.Context, args ...string) *exec.Cmd {
 // patience is how long an interrupted pulumi has to end.
 const patience = 2 * time.Minute
 
-// run runs a command on a thread that stays as long as it does, since on Linux the
+// runOnThread runs a command on a thread that stays as long as it does, since on Linux the
 // command is interrupted when its thread ends.
-func run(cmd *exec.Cmd) error {
+func runOnThread(cmd *exec.Cmd) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	return cmd.Run()
