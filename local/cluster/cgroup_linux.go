@@ -27,6 +27,14 @@ type hierarchy struct {
 // have groups with limits below it.
 const partsGroup = "parts"
 
+// groupsRoot is where control groups are mounted; what is mounted elsewhere is a
+// second view of the same.
+const groupsRoot = "/sys/fs/cgroup"
+
+// unified tells whether a hierarchy is the one of version 2 that has the
+// controllers. Beside those of version 1 there can be one that has none.
+func (h hierarchy) unified() bool { return h.Version == 2 && h.Mount == groupsRoot }
+
 // hierarchies finds the control groups in the text of /proc/self/mountinfo.
 func hierarchies(mountinfo string) []hierarchy {
 	var out []hierarchy
@@ -43,6 +51,9 @@ func hierarchies(mountinfo string) []hierarchy {
 		case "cgroup2":
 			h.Version = 2
 		default:
+			continue
+		}
+		if h.Mount != groupsRoot && !strings.HasPrefix(h.Mount, groupsRoot+"/") {
 			continue
 		}
 		if !slices.ContainsFunc(out, func(o hierarchy) bool { return o.Mount == h.Mount }) {
@@ -87,7 +98,7 @@ func makeGroups(name string) error {
 	}
 	for _, h := range all {
 		dir := filepath.Join(h.Mount, name)
-		if h.Version == 2 && len(all) == 1 {
+		if h.unified() {
 			if err := enableControllers(h.Mount); err != nil {
 				return err
 			}
@@ -102,7 +113,7 @@ func makeGroups(name string) error {
 					return fmt.Errorf("make control group: %w", err)
 				}
 			}
-			if h.Version == 2 && len(all) == 1 && d == dir {
+			if h.unified() && d == dir {
 				if err := enableControllers(d); err != nil {
 					return err
 				}
@@ -126,7 +137,7 @@ func enableControllers(dir string) error {
 		if slices.Contains(strings.Fields(string(on)), c) || !slices.Contains([]string{"cpu", "cpuset", "io", "memory", "pids", "hugetlb"}, c) {
 			continue
 		}
-		if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0o644); err != nil && slices.Contains([]string{"cpu", "memory", "pids"}, c) {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0o644); err != nil && c != "io" {
 			return fmt.Errorf("allow %s limits in control group %s: %w (in a container, move its processes into a group of their own first)", c, dir, err)
 		}
 	}

@@ -23,7 +23,8 @@ const (
 `
 	mountsV2 = `24 30 0:22 / /sys rw,nosuid shared:7 - sysfs sysfs rw
 35 24 0:30 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate
-36 24 0:30 /x /mnt/a\040b rw - cgroup2 cgroup2 rw
+36 24 0:30 /x /mnt/view rw - cgroup2 cgroup2 rw
+37 24 0:31 / /sys/fs/cgroup/net\040cls rw - cgroup cgroup rw,net_cls
 `
 )
 
@@ -39,9 +40,12 @@ func TestBothVersionsOfControlGroupsAreFound(t *testing.T) {
 		t.Errorf("version 1:\n got %v\nwant %v", got, want)
 	}
 	got = hierarchies(mountsV2)
-	want = []hierarchy{{Mount: "/sys/fs/cgroup", Version: 2}, {Mount: "/mnt/a b", Version: 2}}
+	want = []hierarchy{{Mount: "/sys/fs/cgroup", Version: 2}, {Mount: "/sys/fs/cgroup/net cls", Version: 1, Control: []string{"rw", "net_cls"}}}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("version 2:\n got %v\nwant %v", got, want)
+	}
+	if !got[0].unified() || got[1].unified() || hierarchies(mountsV1)[3].unified() {
+		t.Error("the controllers of version 2 are looked for in the wrong place")
 	}
 }
 
