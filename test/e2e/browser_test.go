@@ -195,7 +195,7 @@ func (p *page) panelsWhen(t *testing.T, want int, shown func([]panel) bool) []pa
 // picture keeps what the page looks like.
 func (p *page) picture(t *testing.T, l *local, name string) {
 	t.Helper()
-	picture, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
+	picture, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		t.Errorf("take a picture of %s: %v", name, err)
 		return
