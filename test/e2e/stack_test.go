@@ -131,6 +131,16 @@ func (l *local) mustByHand(t *testing.T, line string) string {
 	return out
 }
 
+// readConfigFrom gives the stack a config.yaml of the test's own. The file is read at
+// each `up`, so that a test can change it.
+func (l *local) readConfigFrom(t *testing.T, path string) {
+	t.Helper()
+	settings := fmt.Sprintf("config: {velodrome:configFile: %q}\n", path)
+	if err := os.WriteFile(filepath.Join(l.state, "Pulumi.local.yaml"), []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // outputs reads the stack's outputs.
 func (l *local) outputs(t *testing.T) (map[string]project, map[string]credentials) {
 	t.Helper()
