@@ -213,8 +213,12 @@ exec grafana cli --homepath /usr/share/grafana --config /etc/grafana/grafana.ini
 
 func grafanaContainer(args GrafanaArgs) *corev1.ContainerArgs {
 	c := &corev1.ContainerArgs{
-		Name:         pulumi.String("grafana"),
-		Image:        pulumi.String(args.Image),
+		Name:  pulumi.String("grafana"),
+		Image: pulumi.String(args.Image),
+		// Not by the image's own script: grafana.ini says all.
+		Command: pulumi.ToStringArray([]string{
+			"grafana", "server", "--homepath=/usr/share/grafana", "--config=/etc/grafana/grafana.ini",
+		}),
 		Ports:        corev1.ContainerPortArray{port("http", grafanaPort)},
 		Resources:    args.Resources.args(),
 		VolumeMounts: grafanaMounts(),

@@ -34,6 +34,10 @@ func grafanaIni(s grafanaSettings) string {
 	section("server",
 		"domain = "+s.host,
 		"root_url = http://"+s.host+"/")
+	section("paths",
+		"data = /var/lib/grafana",
+		"plugins = /var/lib/grafana/plugins",
+		"provisioning = /etc/grafana/provisioning")
 	section("security",
 		"admin_user = admin",
 		"admin_password = $__file{"+secretFolder+"/admin-password}",
@@ -49,6 +53,12 @@ func grafanaIni(s grafanaSettings) string {
 		"enabled = true",
 		"org_role = Viewer",
 		"hide_version = true")
+	section("snapshots",
+		"# None leaves the site.",
+		"external_enabled = false")
+	section("live",
+		"# Each open page holds one; at 100, Grafana's default, the next page gets an error.",
+		"max_connections = 1000")
 	section("dashboards", homeDashboard(s.home)...)
 	section("analytics", append([]string{
 		"# It tells nobody that it runs, and asks nobody for news.",
