@@ -64,7 +64,7 @@ func (s *session) destroy(ctx context.Context) error {
 	if err := s.tools(ctx); err != nil {
 		return err
 	}
-	if err := s.mend(); err != nil {
+	if err := s.mend(ctx); err != nil {
 		return err
 	}
 	return s.stack.Run(ctx, "destroy", "--yes", "--skip-preview", "--stack", stack.Name)

@@ -19,10 +19,12 @@ func main() {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
 	if err := newRoot().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "velodrome-local:", err)
 		if ctx.Err() != nil {
+			// Which of the things under way was the one that ended tells nothing more.
+			fmt.Fprintln(os.Stderr, "velodrome-local: interrupted; run the same command again to go on, or `make down` to take everything away")
 			os.Exit(130) // as a shell reports an interrupt
 		}
+		fmt.Fprintln(os.Stderr, "velodrome-local:", err)
 		os.Exit(1)
 	}
 }

@@ -208,67 +208,11 @@ func (s *session) start(ctx context.Context) error {
 	}
 	images := artifact.ImageRefs(have.Images)
 	delete(images, "pause") // the cluster's own
-	if err := s.mend(); err != nil {
+	if err := s.mend(ctx); err != nil {
 		return err
 	}
 	return s.stack.Prepare(ctx, images)
 }
-
-// mend puts right what a run that was killed has left.
-func (s *session) mend() error {
-	if err := s.stack.Mend(); err != nil {
-		return err
-	}
-	if !s.stack.Unfinished() {
-		return nil
-	}
-	return s.forgetUnknown(gcp.Open(s.cluster.GCP))
-}
-
-// forgetUnknown gives back what the stand-in for GCP has and the state of the stack does
-// not know of: its creation would fail because it is there.
-func (s *session) forgetUnknown(store *gcp.Store) error {
-	addresses, err := store.Addresses()
-	if err != nil {
-		return err
-	}
-	known, err := s.stack.Known("gcp:compute/address:Address")
-	if err != nil {
-		return err
-	}
-	for _, a := range addresses {
-		if known[a.ID()] || a.Project != gcpProject || a.Status() == "IN_USE" {
-			continue
-		}
-		if err := store.Unreserve(a.Project, a.Region, a.Name); err != nil {
-			return fmt.Errorf("give back the address %s of a run that was killed: %w", a.Name, err)
-		}
-	}
-	zone, err := store.Zone(gcpProject, stack.ManagedZone)
-	if err != nil {
-		return err
-	}
-	if known, err = s.stack.Known("gcp:dns/recordSet:RecordSet"); err != nil {
-		return err
-	}
-	for _, r := range zone.Records {
-		if known[recordID(r)] {
-			continue
-		}
-		if err := store.Change(gcpProject, stack.ManagedZone, nil, []gcp.Record{r}); err != nil {
-			return fmt.Errorf("delete the record %s of a run that was killed: %w", r.Name, err)
-		}
-	}
-	return nil
-}
-
-// recordID is the id that Pulumi knows a record of the managed zone by.
-func recordID(r gcp.Record) string {
-	return fmt.Sprintf("projects/%s/managedZones/%s/rrsets/%s/%s", gcpProject, stack.ManagedZone, r.Name, r.Type)
-}
-
-// gcpProject is the project of the stand-in for GCP.
-const gcpProject = "velodrome-local"
 
 // maxAddresses is how many projects the local stack can have: all that the stand-in
 // for GCP has addresses for. Google's own default, 8, is for who pays for them.

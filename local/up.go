@@ -60,6 +60,9 @@ func deploy(cmd *cobra.Command, args ...string) error {
 		if err := s.stack.Up(ctx, args[1:]...); err != nil {
 			return err
 		}
+		if err := s.waitForSites(ctx); err != nil {
+			return err
+		}
 		s.log("up")
 		return s.printSites(ctx, cmd.OutOrStdout())
 	})

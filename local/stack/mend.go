@@ -26,7 +26,10 @@ func (s Stack) Mend() error {
 	if err := endProcesses(mark + "=" + s.State); err != nil {
 		return err
 	}
-	return s.mendFiles()
+	if err := s.mendFiles(); err != nil || !s.Unfinished() {
+		return err
+	}
+	return s.dropPending()
 }
 
 // clearLock takes away the lock of a run that has ended.
@@ -117,18 +120,13 @@ func (s Stack) Unfinished() bool {
 	return err == nil
 }
 
-// Up runs `pulumi up`. After one that was killed, an object that is there already is
-// taken over, where otherwise its creation would fail for that reason, for ever.
+// Up runs `pulumi up`, and notes when it is under way.
 func (s Stack) Up(ctx context.Context, args ...string) error {
 	again := s.Unfinished()
 	if err := os.WriteFile(s.unfinished(), nil, 0o600); err != nil {
 		return fmt.Errorf("note that a run begins: %w", err)
 	}
-	var env []string
-	if again {
-		env = append(env, "PULUMI_K8S_UPSERT_EXISTING_OBJECTS=true")
-	}
-	err := s.run(ctx, env, append([]string{"up"}, args...)...)
+	err := s.Run(ctx, append([]string{"up"}, args...)...)
 	var exit *exec.ExitError
 	// One that failed by itself, and not after one that was killed, has noted all that it made.
 	if err == nil || !again && ctx.Err() == nil && errors.As(err, &exit) && exit.Exited() {
@@ -137,9 +135,9 @@ func (s Stack) Up(ctx context.Context, args ...string) error {
 	return err
 }
 
-// Known are the ids of the resources of one type that the state of the stack has.
-func (s Stack) Known(typ string) (map[string]bool, error) {
-	known := map[string]bool{}
+// Known are the resources that the state of the stack has, as type and id.
+func (s Stack) Known() (map[[2]string]bool, error) {
+	known := map[[2]string]bool{}
 	text, err := os.ReadFile(s.stateFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return known, nil
@@ -158,9 +156,52 @@ func (s Stack) Known(typ string) (map[string]bool, error) {
 		return nil, fmt.Errorf("read the state of the stack: %w", err)
 	}
 	for _, r := range file.Checkpoint.Latest.Resources {
-		if r.Type == typ {
-			known[r.ID] = true
-		}
+		known[[2]string{r.Type, r.ID}] = true
 	}
 	return known, nil
+}
+
+// dropPending takes what a killed run was doing off the list that the state has of that.
+// Pulumi itself keeps it, and warns of it at each run, until a person has looked.
+func (s Stack) dropPending() error {
+	text, err := os.ReadFile(s.stateFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		text, err = withoutPending(text)
+	}
+	if err == nil {
+		err = replaceFile(s.stateFile(), text)
+	}
+	if err != nil {
+		return fmt.Errorf("mend the state of the stack: %w", err)
+	}
+	return nil
+}
+
+// withoutPending returns a state of Pulumi with nothing pending and all else as it was.
+func withoutPending(state []byte) ([]byte, error) {
+	var file, checkpoint, latest map[string]json.RawMessage
+	if err := json.Unmarshal(state, &file); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(file["checkpoint"], &checkpoint); err != nil {
+		return nil, err
+	}
+	if len(checkpoint["latest"]) == 0 {
+		return state, nil // nothing was ever made
+	}
+	if err := json.Unmarshal(checkpoint["latest"], &latest); err != nil {
+		return nil, err
+	}
+	delete(latest, "pending_operations")
+	var err error
+	if checkpoint["latest"], err = json.Marshal(latest); err != nil {
+		return nil, err
+	}
+	if file["checkpoint"], err = json.Marshal(checkpoint); err != nil {
+		return nil, err
+	}
+	return json.MarshalIndent(file, "", "    ")
 }

@@ -99,13 +99,10 @@ func (s Stack) setSecret(ctx context.Context, key, value string) error {
 
 // Run runs pulumi as a user would, with its output on the terminal. It is interrupted,
 // not killed, when ctx ends: it then stops after the operations under way.
-func (s Stack) Run(ctx context.Context, args ...string) error { return s.run(ctx, nil, args...) }
-
-// run is Run with more in the environment.
-func (s Stack) run(ctx context.Context, env []string, args ...string) error {
+func (s Stack) Run(ctx context.Context, args ...string) error {
 	cmd := s.command(ctx, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(append(cmd.Env, env...), mark+"="+s.State)
+	cmd.Env = append(cmd.Env, mark+"="+s.State)
 	if err := runOnThread(cmd); err != nil {
 		err = fmt.Errorf("pulumi %s: %w", strings.Join(args, " "), err)
 		return errors.Join(err, endProcesses(mark+"="+s.State)) // had it been killed, its plugins are left
