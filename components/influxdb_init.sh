@@ -45,12 +45,13 @@ ensure() {
 apply() { answer=$(printf '%s\n' "$1" | run 2>&1) || fail "$answer"; }
 
 # default_policy prints the name, in quotes, of a database's default retention policy,
-# and nothing where it has none
+# and nothing where it has none. The name is the first column and whether it is the
+# default one the last; how many are between differs from version to version.
 default_policy() {
   printf 'SHOW RETENTION POLICIES ON "%s"\n' "$1" | run -format csv | while IFS= read -r line; do
     case $line in
-      '"'*,true) printf '%s' "${line%,*,*,*,*}" ;;
-      *,true) printf '"%s"' "${line%,*,*,*,*}" ;;
+      '"'*,true) name=${line#?} && printf '"%s"' "${name%%'"'*}" ;;
+      *,true) printf '"%s"' "${line%%,*}" ;;
     esac
   done
 }
