@@ -710,36 +710,35 @@ func (v *visit) logsClients(t *testing.T) {
 }
 
 func (v *visit) alertsFire(t *testing.T) {
-	// Both servers have read their rules.
-	var rules struct {
-		Data struct {
-			Groups []struct {
-				File  string
-				Rules []struct{ Name, Health, LastError string }
+	// Both servers have read their rules, and can evaluate them.
+	eventually(t, time.Minute, func() error {
+		health := map[string]string{}
+		for source, path := range map[string]string{"Prometheus": "/prometheus/api/v1/rules", "Grafana": "/api/prometheus/grafana/api/v1/rules"} {
+			var rules struct {
+				Data struct {
+					Groups []struct {
+						Rules []struct{ Name, Health, LastError string }
+					}
+				}
 			}
-		}
-	}
-	state := map[string]string{}
-	for source, path := range map[string]string{"Prometheus": "/prometheus/api/v1/rules", "Grafana": "/api/prometheus/grafana/api/v1/rules"} {
-		eventually(t, time.Minute, func() error {
 			_, text := v.ask(t, http.MethodGet, path, "", "")
 			unmarshal(t, text, &rules)
 			for _, g := range rules.Data.Groups {
 				for _, r := range g.Rules {
-					state[source+" "+r.Name] = r.Health + r.LastError
+					health[source+" "+r.Name] = r.Health + r.LastError
 				}
 			}
-			return nil
-		})
-	}
-	for _, rule := range []string{
-		"Prometheus TargetDown", "Prometheus ProbeFailing", "Prometheus DiskFillingWithinFourDays", "Prometheus ContainerRestarting",
-		"Grafana NoPointsWrittenForADay", "Grafana DiskFillingWithinFourDays",
-	} {
-		if state[rule] != "ok" {
-			t.Errorf("the rule %s is %q; there are %v", rule, state[rule], slices.Sorted(maps.Keys(state)))
 		}
-	}
+		for _, rule := range []string{
+			"Prometheus TargetDown", "Prometheus ProbeFailing", "Prometheus DiskFillingWithinFourDays", "Prometheus ContainerRestarting",
+			"Grafana NoPointsWrittenForADay", "Grafana DiskFillingWithinFourDays",
+		} {
+			if health[rule] != "ok" {
+				return fmt.Errorf("the rule %s is %q; there are %v", rule, health[rule], slices.Sorted(maps.Keys(health)))
+			}
+		}
+		return nil
+	})
 
 	// A target that goes away, and a part that does not stay up.
 	v.l.mustByHand(t, "kubectl -n targets scale deployment goes-away --replicas=0")
@@ -891,7 +890,16 @@ func (v *visit) backendDown(t *testing.T) {
 	if err := v.promQL(t, "up"); err != nil {
 		t.Error(err)
 	}
-	v.l.mustByHand(t, "kubectl -n "+ns+" scale deployment grafana --replicas=1; kubectl -n "+ns+" rollout status deployment grafana --timeout=120s")
+	v.l.mustByHand(t, "kubectl -n "+ns+" scale deployment influxdb prometheus --replicas=0")
+	for path, name := range map[string]string{"/influxdb/ping": "influxdb", "/prometheus/graph": "prometheus"} {
+		eventually(t, time.Minute, func() error {
+			if code, text := v.ask(t, http.MethodGet, path, "", ""); code != http.StatusServiceUnavailable || !strings.HasPrefix(text, name+" of this site does not answer") {
+				return fmt.Errorf("%s without %s: %d %s", path, name, code, text)
+			}
+			return nil
+		})
+	}
+	v.l.mustByHand(t, "kubectl -n "+ns+" scale deployment influxdb prometheus grafana --replicas=1; kubectl -n "+ns+" rollout status deployment grafana --timeout=120s")
 	eventually(t, 30*time.Second, func() error {
 		if code, text := v.ask(t, http.MethodGet, "/api/health", "", ""); code != http.StatusOK {
 			return fmt.Errorf("Grafana does not come back: %d %s", code, text)
