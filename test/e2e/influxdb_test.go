@@ -586,7 +586,8 @@ func killInit(v volume, name string, bound time.Duration) error {
 
 // theirServer fills an empty volume as another server of InfluxDB 1.x would have left
 // it: the index in memory, a default policy with the name from before 1.0, accounts of
-// other people, no trace of Velodrome.
+// other people, no trace of Velodrome. It is the stack's own version of InfluxDB: what
+// one version makes of the files of another is not shown here.
 const theirServer = `
 export INFLUXDB_META_DIR=/var/lib/influxdb/meta INFLUXDB_DATA_DIR=/var/lib/influxdb/data
 export INFLUXDB_DATA_WAL_DIR=/var/lib/influxdb/wal INFLUXDB_DATA_INDEX_VERSION=inmem
