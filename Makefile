@@ -41,7 +41,7 @@ schema: ## make config.schema.json and docs/config.md anew from the Go types
 	cd tools/schema && go run .
 
 bench: ## what users wait for: see docs/benchmarks.md
-	cd test && go test -run '^$$' -bench . -benchmem ./graph/...
+	cd test && go run ./cmd/bench -write
 
 clean: $(LOCAL) ## delete what was built for the local stack
 	@$(LOCAL) clean
