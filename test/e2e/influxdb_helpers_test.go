@@ -138,10 +138,13 @@ func (s influx) rows(t *testing.T, who account, database, statement string) []st
 	return rows
 }
 
-// want asks a statement whose answer is known.
+// want asks a statement whose answer is known, in whatever order InfluxDB gives it.
 func (s influx) want(t *testing.T, who account, database, statement string, want ...string) {
 	t.Helper()
-	if got := s.rows(t, who, database, statement); !slices.Equal(got, want) {
+	got := s.rows(t, who, database, statement)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
 		t.Errorf("%s asks %s: %q, want %q", who.name, statement, got, want)
 	}
 }

@@ -149,12 +149,7 @@ func (p *pushTest) isAsDeclared(t *testing.T, name string, declared ...string) {
 		"SHOW GRANTS FOR writer": writes,
 		"SHOW GRANTS FOR reader": reads,
 	} {
-		got := s.rows(t, admin, "", statement)
-		slices.Sort(got)
-		slices.Sort(want)
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: %s: %q, want %q", name, statement, got, want)
-		}
+		s.want(t, admin, "", statement, want...)
 	}
 }
 
@@ -330,7 +325,9 @@ func wrongPushes(t *testing.T, s influx, writer, reader account) {
 		{"no database", writer, "", "typed value=1", nil, 400, `{"error":"database is required"}`},
 	} {
 		a := s.write(t, c.who, c.database, []byte(c.points), c.header...)
-		if a.code != c.code || strings.TrimSpace(a.body) != c.body || a.header.Get("X-Influxdb-Version") == "" {
+		// InfluxDB 1.12 goes on with the name of the database, where older ones end.
+		same := strings.HasPrefix(a.body, strings.TrimSuffix(c.body, `"}`)) && (c.body != "" || a.body == "")
+		if a.code != c.code || !same || a.header.Get("X-Influxdb-Version") == "" {
 			t.Errorf("%s: %s, want %d %s", c.mistake, a, c.code, c.body)
 		}
 	}
