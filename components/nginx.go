@@ -60,18 +60,19 @@ func NewNginx(ctx *pulumi.Context, name string, args NginxArgs, opts ...pulumi.R
 	}, child); err != nil {
 		return nil, err
 	}
-	deployment, err := p.newDeployment(ctx, pod{
+	if _, err := p.newDeployment(ctx, pod{
 		uid:       nginxUID,
 		replicas:  nginxReplicas,
 		grace:     60,
 		container: nginxContainer(args.Image),
 		volumes:   corev1.VolumeArray{configMapVolume("config", config)},
 		spread:    true,
-	}, child)
-	if err != nil {
+	}, child); err != nil {
 		return nil, err
 	}
-	if _, err := p.newLoadBalancer(ctx, args, child, pulumi.DependsOn([]pulumi.Resource{deployment})); err != nil {
+	// Beside the pods, not after them: until they are ready it has no endpoints, and
+	// Pulumi waits for these, and for them to settle, anyway.
+	if _, err := p.newLoadBalancer(ctx, args, child); err != nil {
 		return nil, err
 	}
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{})
