@@ -108,11 +108,11 @@ func NewProject(ctx *pulumi.Context, name string, args ProjectArgs, opts ...pulu
 	if args.Prometheus != nil {
 		c.PrometheusURL = pulumi.Sprintf("http://%s/prometheus/", c.Host)
 	}
-	return c, ctx.RegisterResourceOutputs(c, c.outputs())
+	return c, ctx.RegisterResourceOutputs(c, c.Outputs())
 }
 
-// outputs are what a project says of itself.
-func (c *Project) outputs() pulumi.Map {
+// Outputs are what a project says of itself.
+func (c *Project) Outputs() pulumi.Map {
 	return pulumi.Map{
 		"url": c.URL, "host": c.Host, "ip": c.IP, "namespace": c.Namespace,
 		"influxdbUrl": c.InfluxDBURL, "prometheusUrl": c.PrometheusURL,

@@ -90,10 +90,7 @@ func declare(ctx *pulumi.Context, cfg *config.Config, args map[string]components
 			faults = append(faults, fmt.Errorf("project %s: %w", project.Name, err))
 			continue
 		}
-		projects[project.Name] = pulumi.Map{
-			"url": c.URL, "host": c.Host, "ip": c.IP, "namespace": c.Namespace,
-			"influxdbUrl": c.InfluxDBURL, "prometheusUrl": c.PrometheusURL,
-		}
+		projects[project.Name] = c.Outputs()
 		passwords[project.Name] = pulumi.Map{
 			"grafanaAdminPassword":   a.Credentials.GrafanaAdmin,
 			"influxdbAdminPassword":  a.Credentials.InfluxDBAdmin,
