@@ -107,9 +107,8 @@ func NewGrafana(ctx *pulumi.Context, name string, args GrafanaArgs, opts ...pulu
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.newDeployment(ctx, pod{
+	if _, err := p.newStatefulSet(ctx, pod{
 		uid:            grafanaUID,
-		replicas:       1,
 		grace:          30,
 		initContainers: corev1.ContainerArray{grafanaInitContainer(args)},
 		container:      grafanaContainer(args),

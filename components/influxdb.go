@@ -78,9 +78,8 @@ func NewInfluxDB(ctx *pulumi.Context, name string, args InfluxDBArgs, opts ...pu
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.newDeployment(ctx, pod{
-		uid:      influxDBUID,
-		replicas: 1,
+	if _, err := p.newStatefulSet(ctx, pod{
+		uid: influxDBUID,
 		// It writes its cache to disk when it stops.
 		grace:          120,
 		initContainers: corev1.ContainerArray{influxDBInitContainer(args, init)},

@@ -42,7 +42,7 @@ func (l labels) object() pulumi.StringMap {
 	return m
 }
 
-// selector returns what finds the pods of a part. A Deployment's selector can
+// selector returns what finds the pods of a part. A workload's selector can
 // never change, so nothing that changes with time, such as a version, is in it.
 func (l labels) selector() pulumi.StringMap {
 	return pulumi.StringMap{

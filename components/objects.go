@@ -6,7 +6,7 @@ import (
 )
 
 // newConfigMap declares immutable files. Immutable and auto-named, a new content is
-// a new object: the Deployment that mounts it rolls by itself, and the old one goes
+// a new object: what mounts it rolls by itself, and the old one goes
 // last.
 func (p part) newConfigMap(ctx *pulumi.Context, name string, files pulumi.StringMap, opts ...pulumi.ResourceOption) (*corev1.ConfigMap, error) {
 	return corev1.NewConfigMap(ctx, p.resource(name), &corev1.ConfigMapArgs{
@@ -54,7 +54,7 @@ func (p part) newClaim(ctx *pulumi.Context, volume Volume, opts ...pulumi.Resour
 func (p part) newService(ctx *pulumi.Context, port, targetPort int, opts ...pulumi.ResourceOption) (*corev1.Service, error) {
 	meta := p.meta()
 	// Without this, Pulumi waits ten seconds for the endpoints to settle. That the
-	// pods are ready is known from the Deployment.
+	// pods are ready is known from what runs them.
 	meta.Annotations = pulumi.StringMap{"pulumi.com/skipAwait": pulumi.String("true")}
 	return corev1.NewService(ctx, p.resource(), &corev1.ServiceArgs{
 		Metadata: meta,

@@ -77,9 +77,8 @@ func NewPrometheus(ctx *pulumi.Context, name string, args PrometheusArgs, opts .
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.newDeployment(ctx, pod{
+	if _, err := p.newStatefulSet(ctx, pod{
 		uid:       prometheusUID,
-		replicas:  1,
 		grace:     300, // it writes its head block
 		container: prometheusContainer(args),
 		volumes:   corev1.VolumeArray{claimVolume("data", claim), configMapVolume("config", config)},

@@ -35,7 +35,7 @@ func (s *session) mend(ctx context.Context) error {
 }
 
 // kinds are those of the objects that the program declares.
-var kinds = []string{"namespaces", "deployments", "services", "configmaps", "secrets", "persistentvolumeclaims", "networkpolicies", "poddisruptionbudgets"}
+var kinds = []string{"namespaces", "deployments", "statefulsets", "services", "configmaps", "secrets", "persistentvolumeclaims", "networkpolicies", "poddisruptionbudgets"}
 
 // object is what there is of an object of the cluster.
 type object struct {

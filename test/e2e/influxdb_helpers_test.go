@@ -202,7 +202,7 @@ func (l *local) restartInfluxDB(t *testing.T, p project) {
 // initLog is what the init container of the running pod said.
 func (l *local) initLog(t *testing.T, p project) string {
 	t.Helper()
-	return l.mustByHand(t, "kubectl -n "+p.Namespace+" logs deploy/influxdb -c init")
+	return l.mustByHand(t, "kubectl -n "+p.Namespace+" logs sts/influxdb -c init")
 }
 
 // volume is the folder of a claim's volume, as this machine sees it.

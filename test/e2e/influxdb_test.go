@@ -606,9 +606,9 @@ func (p *pushTest) olderVolume(t *testing.T) {
 	s, _ := influxOf(two)
 	v := p.volume(t, two, "influxdb")
 	kubectl := "kubectl -n " + two.Namespace + " "
-	p.mustByHand(t, kubectl+"scale deploy/influxdb --replicas=0 && "+kubectl+"wait --for=delete pod -l app=influxdb --timeout=2m")
+	p.mustByHand(t, kubectl+"scale sts/influxdb --replicas=0 && "+kubectl+"wait --for=delete pod -l app=influxdb --timeout=2m")
 	v.clear(t)
-	p.mustByHand(t, `image=$(`+kubectl+`get deploy influxdb -o jsonpath='{.spec.template.spec.containers[0].image}')
+	p.mustByHand(t, `image=$(`+kubectl+`get sts influxdb -o jsonpath='{.spec.template.spec.containers[0].image}')
 `+kubectl+`run theirs --restart=Never --image="$image" --overrides='{"spec":{
   "automountServiceAccountToken":false,"activeDeadlineSeconds":100,
   "securityContext":{"runAsNonRoot":true,"runAsUser":1500,"runAsGroup":1500,"fsGroup":1500,"seccompProfile":{"type":"RuntimeDefault"}},
@@ -622,7 +622,7 @@ func (p *pushTest) olderVolume(t *testing.T) {
 	if shards, indexes := shardsOf(t, v, "ci/default"); shards != 1 || indexes != 0 {
 		t.Fatalf("their volume has %d shards, %d of them with an index on disk", shards, indexes)
 	}
-	p.mustByHand(t, kubectl+"scale deploy/influxdb --replicas=1")
+	p.mustByHand(t, kubectl+"scale sts/influxdb --replicas=1")
 	p.influxDBAnswers(t, two)
 
 	p.rightsHold(t, "two", "ci")

@@ -332,11 +332,13 @@ func (v *visit) dashboardsShow(t *testing.T, runs []ciRun) {
 		// What InfluxDB says of itself is ten seconds old, what is polled five, and the
 		// steps of a graph are a minute long.
 		var err error
-		for deadline := time.Now().Add(75 * time.Second); ; {
+		began := time.Now()
+		for deadline := began.Add(75 * time.Second); ; {
 			picture := d.uid + strings.TrimSuffix(strings.TrimPrefix(d.query, "?from=now"), "&to=now")
 			if err = checkAll(v.look(t, b, d.uid, d.query, picture, anything), d.want); err == nil || time.Now().After(deadline) {
 				break
 			}
+			t.Logf("%s, %s after it was first opened: %v", d.uid, time.Since(began).Round(time.Second), err)
 		}
 		if err != nil {
 			t.Errorf("%s: %v", d.uid, err)
@@ -876,7 +878,7 @@ func (v *visit) rotation(t *testing.T) {
 
 func (v *visit) backendDown(t *testing.T) {
 	ns := v.project.Namespace
-	v.l.mustByHand(t, "kubectl -n "+ns+" scale deployment grafana --replicas=0; kubectl -n "+ns+" wait --for=delete pod -l app=grafana --timeout=60s")
+	v.l.mustByHand(t, "kubectl -n "+ns+" scale statefulset grafana --replicas=0; kubectl -n "+ns+" wait --for=delete pod -l app=grafana --timeout=60s")
 	eventually(t, 30*time.Second, func() error {
 		code, text := v.ask(t, http.MethodGet, "/", "", "")
 		if code != http.StatusServiceUnavailable || !strings.Contains(text, "grafana of this site does not answer") || len(text) > 1000 {
@@ -890,7 +892,7 @@ func (v *visit) backendDown(t *testing.T) {
 	if err := v.promQL(t, "up"); err != nil {
 		t.Error(err)
 	}
-	v.l.mustByHand(t, "kubectl -n "+ns+" scale deployment influxdb prometheus --replicas=0")
+	v.l.mustByHand(t, "kubectl -n "+ns+" scale statefulset influxdb prometheus --replicas=0")
 	for path, name := range map[string]string{"/influxdb/ping": "influxdb", "/prometheus/graph": "prometheus"} {
 		eventually(t, time.Minute, func() error {
 			if code, text := v.ask(t, http.MethodGet, path, "", ""); code != http.StatusServiceUnavailable || !strings.HasPrefix(text, name+" of this site does not answer") {
@@ -899,7 +901,7 @@ func (v *visit) backendDown(t *testing.T) {
 			return nil
 		})
 	}
-	v.l.mustByHand(t, "kubectl -n "+ns+" scale deployment influxdb prometheus grafana --replicas=1; kubectl -n "+ns+" rollout status deployment grafana --timeout=120s")
+	v.l.mustByHand(t, "kubectl -n "+ns+" scale statefulset influxdb prometheus grafana --replicas=1; kubectl -n "+ns+" rollout status statefulset grafana --timeout=120s")
 	eventually(t, 30*time.Second, func() error {
 		if code, text := v.ask(t, http.MethodGet, "/api/health", "", ""); code != http.StatusOK {
 			return fmt.Errorf("Grafana does not come back: %d %s", code, text)

@@ -203,7 +203,7 @@ func pushAndQuery(t *testing.T, base string, c credentials) {
 func strangerIsKeptOut(t *testing.T, l *local) {
 	const ask = `influx -host influxdb.velodrome-kubernetes.svc.cluster.local -execute "SHOW DATABASES"`
 	pod := func(app string) string {
-		return fmt.Sprintf(`image=$(kubectl -n velodrome-kubernetes get deploy influxdb -o jsonpath='{.spec.template.spec.containers[0].image}')
+		return fmt.Sprintf(`image=$(kubectl -n velodrome-kubernetes get sts influxdb -o jsonpath='{.spec.template.spec.containers[0].image}')
 kubectl -n velodrome-kubernetes run ask-as-%[1]s --restart=Never --image="$image" -l app=%[1]s,project=kubernetes --overrides='{"spec":{
   "automountServiceAccountToken":false,
   "securityContext":{"runAsNonRoot":true,"runAsUser":1500,"seccompProfile":{"type":"RuntimeDefault"}},
@@ -229,7 +229,7 @@ kubectl -n velodrome-kubernetes delete pod ask-as-%[1]s --grace-period=0 >/dev/n
 // passwordsAreHidden looks where passwords have been found before.
 func passwordsAreHidden(t *testing.T, l *local, all map[string]credentials) {
 	places := map[string]string{
-		"the pods' specifications": l.mustByHand(t, "kubectl get pods,deployments,configmaps,services,events -A -o yaml"),
+		"the pods' specifications": l.mustByHand(t, "kubectl get pods,deployments,statefulsets,configmaps,services,events -A -o yaml"),
 		"the logs":                 l.mustByHand(t, l.binary()+" logs --lines 100000"),
 		"the state":                l.mustByHand(t, "pulumi stack export --stack local"),
 		"the preview":              l.mustByHand(t, "pulumi preview --stack local --diff"),

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	psaapi "k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
 )
@@ -127,16 +127,28 @@ func TestNoResourceOfTheFirstReleaseTakesOverAnother(t *testing.T) {
 	}
 }
 
-func deployments(t *testing.T) map[string]appsv1.Deployment {
+// workload is a Deployment or a StatefulSet: what both have.
+type workload struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		Replicas *int32
+		Selector *metav1.LabelSelector
+		Template corev1.PodTemplateSpec
+	}
+}
+
+func workloads(t *testing.T) map[string]workload {
 	t.Helper()
-	m := map[string]appsv1.Deployment{}
+	m := map[string]workload{}
 	for _, r := range graph(t) {
-		if r.urn.Type() == "kubernetes:apps/v1:Deployment" {
-			m[r.urn.Name()] = decode[appsv1.Deployment](t, r.object())
+		switch r.urn.Type() {
+		case "kubernetes:apps/v1:Deployment", "kubernetes:apps/v1:StatefulSet":
+			m[r.urn.Name()] = decode[workload](t, r.object())
 		}
 	}
 	if len(m) != 5+3 {
-		t.Fatalf("there are %d deployments", len(m))
+		t.Fatalf("there are %d workloads", len(m))
 	}
 	return m
 }
@@ -148,7 +160,7 @@ func TestEveryPodIsRestricted(t *testing.T) {
 		t.Fatal(err)
 	}
 	level := psaapi.LevelVersion{Level: psaapi.LevelRestricted, Version: psaapi.LatestVersion()}
-	for name, d := range deployments(t) {
+	for name, d := range workloads(t) {
 		for _, result := range evaluator.EvaluatePod(level, &d.Spec.Template.ObjectMeta, &d.Spec.Template.Spec) {
 			if !result.Allowed {
 				t.Errorf("%s: %s: %s", name, result.ForbiddenReason, result.ForbiddenDetail)
@@ -159,7 +171,7 @@ func TestEveryPodIsRestricted(t *testing.T) {
 
 // Beyond what Pod Security asks for.
 func TestEveryContainerIsProbedBoundedAndReadOnly(t *testing.T) {
-	for name, d := range deployments(t) {
+	for name, d := range workloads(t) {
 		spec := d.Spec.Template.Spec
 		if spec.AutomountServiceAccountToken == nil || *spec.AutomountServiceAccountToken {
 			t.Errorf("%s mounts a service account token", name)
@@ -182,10 +194,10 @@ func TestEveryContainerIsProbedBoundedAndReadOnly(t *testing.T) {
 	}
 }
 
-// A Deployment's selector can never change: with a version in it, every upgrade would
+// A workload's selector can never change: with a version in it, every upgrade would
 // be a replacement.
 func TestSelectorsHoldNothingThatChanges(t *testing.T) {
-	for name, d := range deployments(t) {
+	for name, d := range workloads(t) {
 		keys := slices.Sorted(maps.Keys(d.Spec.Selector.MatchLabels))
 		if want := []string{"app", "project"}; !slices.Equal(keys, want) {
 			t.Errorf("%s selects by %v", name, keys)
@@ -201,14 +213,14 @@ func TestSelectorsHoldNothingThatChanges(t *testing.T) {
 // Two pods on one volume: the second waits for the disk for ever.
 func TestEveryVolumeHasOneWriter(t *testing.T) {
 	writers := map[string]int{}
-	for name, d := range deployments(t) {
+	for name, d := range workloads(t) {
 		for _, v := range d.Spec.Template.Spec.Volumes {
 			if v.PersistentVolumeClaim == nil {
 				continue
 			}
 			writers[d.Namespace+"/"+v.PersistentVolumeClaim.ClaimName]++
-			if *d.Spec.Replicas != 1 || d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType {
-				t.Errorf("%s has a volume, %d replicas and the strategy %s", name, *d.Spec.Replicas, d.Spec.Strategy.Type)
+			if *d.Spec.Replicas != 1 || d.Kind != "StatefulSet" {
+				t.Errorf("%s has a volume, %d replicas, and is a %s", name, *d.Spec.Replicas, d.Kind)
 			}
 		}
 	}
