@@ -192,7 +192,7 @@ func measureBuild(repo, work string) ([]row, error) {
 	return []row{{"`go build` after an edit of one line in stack/", "1.3 × the link alone", fmt.Sprintf("%s, %.2f × the link's %s", seconds(edit), edit.Seconds()/link.Seconds(), seconds(link)), "`bench -only build`: the median of five of each"}}, nil
 }
 
-func median(d []time.Duration) time.Duration {
+func median[T cmp.Ordered](d []T) T {
 	slices.Sort(d)
 	return d[len(d)/2]
 }

@@ -162,15 +162,25 @@ type usage struct {
 	cpu    map[string]time.Duration
 }
 
+// daemon is what the cluster says of itself.
+type daemon struct {
+	Init int // the process that holds its namespaces
+}
+
+func (b *bench) daemon() (daemon, error) {
+	var d daemon
+	text, err := os.ReadFile(filepath.Join(b.state, "cluster", "daemon.json"))
+	if err == nil {
+		err = decode(text, &d)
+	}
+	return d, err
+}
+
 // usage sums up the processes in the cluster's pid namespace, and its daemon. What
 // processes have used that lived between two looks is in their parents' sums.
 func (b *bench) usage() (usage, error) {
 	u := usage{cpu: map[string]time.Duration{}}
-	var daemon struct{ Init int }
-	text, err := os.ReadFile(filepath.Join(b.state, "cluster", "daemon.json"))
-	if err == nil {
-		err = decode(text, &daemon)
-	}
+	daemon, err := b.daemon()
 	if err != nil {
 		return u, err
 	}

@@ -21,10 +21,17 @@ type row struct{ what, budget, measured, how string }
 
 func main() {
 	write := flag.Bool("write", false, "write docs/benchmarks.md")
-	only := flag.String("only", "graph,build,local", "what to measure; cold, too, is everything from empty caches (half an hour)")
+	only := flag.String("only", "graph,build,local,data", "what to measure; cold, too, is everything from empty caches (half an hour)")
 	declare := flag.String("declare", "", "for its own use: declare the projects of this file")
+	paths := flag.String("load", "", "for its own use: put load on the servers of this file")
 	flag.Parse()
-	if err := run(*write, strings.Split(*only, ","), *declare); err != nil {
+	var err error
+	if *paths != "" {
+		err = load(*paths)
+	} else {
+		err = run(*write, strings.Split(*only, ","), *declare)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -46,10 +53,10 @@ func run(write bool, only []string, declared string) error {
 	var rows []row
 	for _, part := range only {
 		measure, ok := map[string]func(repo, work string) ([]row, error){
-			"graph": measureGraph, "build": measureBuild, "local": measureLocal, "cold": measureCold,
+			"graph": measureGraph, "build": measureBuild, "local": measureLocal, "data": measureData, "cold": measureCold,
 		}[part]
 		if !ok {
-			return fmt.Errorf("%q is not one of graph, build, local, cold", part)
+			return fmt.Errorf("%q is not one of graph, build, local, data, cold", part)
 		}
 		fmt.Fprintln(os.Stderr, "measuring:", part)
 		got, err := measure(repo, work)
