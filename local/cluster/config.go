@@ -116,7 +116,7 @@ const (
 	inside      = "/run/velodrome"
 	insideState = inside + "/state" // Config.State
 	insideBin   = inside + "/bin"   // Config.Bin
-	insideRoot  = inside + "/root"  // Config.Root
+	insideRoot  = inside + "/parts" // Config.Root
 	insideTools = insideState + "/bin"
 	insideEtc   = insideState + "/etc"
 	insidePKI   = insideState + "/pki"
