@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,11 +24,7 @@ func measureData(repo, work string) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if _, _, e := b.run("down"); e != nil {
-			err = errors.Join(err, e)
-		}
-	}()
+	defer b.down(&err)
 	if _, _, err := b.run("up"); err != nil {
 		return nil, err
 	}
@@ -67,10 +62,6 @@ func measureData(repo, work string) (rows []row, err error) {
 
 // paths asks the cluster where a project's servers are.
 func (b *bench) paths(project string) (paths, error) {
-	line := func(command string) (string, error) {
-		_, out, err := timed(b.repo, b.env, "bash", "-euo", "pipefail", "-c", `eval "$(`+b.binary+` env 2>/dev/null)"; `+command)
-		return strings.TrimSpace(out), err
-	}
 	ns := "-n velodrome-" + project
 	var p paths
 	var credentials map[string]struct{ InfluxDBWriterPassword string }
@@ -82,7 +73,7 @@ func (b *bench) paths(project string) (paths, error) {
 		{"pulumi stack output --stack local --json credentials --show-secrets", &credentials},
 		{"pulumi stack output --stack local --json projects", &projects},
 	} {
-		out, err := line(ask.command)
+		out, err := b.byHand(ask.command)
 		if err == nil {
 			err = decode([]byte(out), ask.into)
 		}
@@ -99,7 +90,7 @@ func (b *bench) paths(project string) (paths, error) {
 		{"kubectl " + ns + " get pods -l app=influxdb -o jsonpath='{.items[0].status.podIP}'", "8086", &p.InfluxDB},
 		{"kubectl " + ns + " get pods -l app=grafana -o jsonpath='{.items[0].status.podIP}'", "3000", &p.Grafana},
 	} {
-		address, err := line(ask.command)
+		address, err := b.byHand(ask.command)
 		if err != nil {
 			return p, err
 		}

@@ -40,9 +40,17 @@ func (b *bench) run(args ...string) (time.Duration, string, error) {
 	return timed(b.repo, b.env, b.binary, args...)
 }
 
-func (b *bench) byHand(line string) error {
-	_, _, err := timed(b.repo, b.env, "bash", "-euo", "pipefail", "-c", `eval "$(`+b.binary+` env)"; `+line)
-	return err
+// down takes everything away, and adds to err what went wrong at that.
+func (b *bench) down(err *error) {
+	if _, _, e := b.run("down"); e != nil {
+		*err = errors.Join(*err, e)
+	}
+}
+
+// byHand runs a line of shell as a user of the stack would, and returns what it printed.
+func (b *bench) byHand(line string) (string, error) {
+	_, out, err := timed(b.repo, b.env, "bash", "-euo", "pipefail", "-c", `eval "$(`+b.binary+` env 2>/dev/null)"; `+line)
+	return strings.TrimSpace(out), err
 }
 
 func measureLocal(repo, work string) (rows []row, err error) {
@@ -50,11 +58,7 @@ func measureLocal(repo, work string) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if _, _, e := b.run("down"); e != nil {
-			err = errors.Join(err, e)
-		}
-	}()
+	defer b.down(&err)
 	add := func(what, budget, measured, how string) { rows = append(rows, row{what, budget, measured, how}) }
 
 	// What is missing is built, and the program compiled, before the clock starts.
@@ -111,7 +115,7 @@ func (b *bench) change() (time.Duration, error) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return 0, err
 	}
-	if err := b.byHand("pulumi config set velodrome:configFile " + file + " --stack local"); err != nil {
+	if _, err := b.byHand("pulumi config set velodrome:configFile " + file + " --stack local"); err != nil {
 		return 0, err
 	}
 	if _, _, err := b.run("up"); err != nil {
@@ -269,11 +273,7 @@ func measureCold(repo, work string) (rows []row, err error) {
 		b.env = append(b.env, variable+"="+filepath.Join(work, folder))
 	}
 	b.env = append(b.env, "GOFLAGS=-modcacherw")
-	defer func() {
-		if _, _, e := b.run("down"); e != nil {
-			err = errors.Join(err, e)
-		}
-	}()
+	defer b.down(&err)
 	took, out, err := b.run("up")
 	if err != nil {
 		return nil, err
